@@ -1,0 +1,211 @@
+"""Every number an experiment may change: one frozen record, the presets, coercion and checks."""
+
+import dataclasses
+import difflib
+import types
+import typing
+from dataclasses import dataclass
+from typing import Any
+
+from seglib.errors import InputError
+
+MONITORS = ("val_loss", "val_dice")
+OPTIMIZERS = ("adam", "adamw")
+SCHEDULES = ("plateau", "onecycle")
+NORMS = ("none", "batch", "instance")
+PRECISIONS = ("auto", "32", "bf16", "16")
+TTA_SIZES = (1, 2, 4, 8)  # subgroups of the symmetries of the square
+
+
+@dataclass(frozen=True)
+class Config:
+    """One experiment. The defaults are the recipe of the seed project, the preset ``baseline``.
+
+    Raises:
+        InputError: if a value is impossible; the message names the field, the value and what is allowed.
+    """
+
+    # model
+    architecture: str = "plain"  # "plain": our U-Net of five levels; or an architecture of smp, such as "Unet"
+    encoder: str = ""  # encoder of an smp architecture, such as "resnet34"
+    encoder_weights: str = "none"  # "none", "imagenet" (smp's hub) or "package" (an installed weight package)
+    norm: str = "none"  # normalisation layers of the plain U-Net: none, batch or instance
+    in_channels: int | None = None  # 1 gray, 3 colour; None: from the data
+    white: float | None = None  # pixel value that means white in files deeper than 8 bits; None: from the data
+    # loss
+    bce_weight: float = 0.5  # share of binary cross-entropy; the rest is Dice loss
+    # data
+    image_size: int = 320  # pixels, both sides of what the network sees
+    val_fraction: float = 0.2  # share of the training images held out for validation
+    fold: int = 0  # which fold of folds.csv validates
+    augment: bool = True  # flips, quarter turns, affine, elastic, brightness and contrast
+    num_workers: int = -1  # loader processes; -1: chosen from the machine
+    # training
+    batch_size: int = 16  # images per step
+    epochs: int = 150  # at most so many passes over the training images
+    min_steps: int = 0  # epochs are raised until at least so many optimizer steps are taken
+    max_steps: int = 0  # epochs are lowered until at most so many optimizer steps are taken; 0: no limit
+    optimizer: str = "adam"  # adam or adamw
+    learning_rate: float = 1e-4  # of the decoder, or of the whole network where there is no encoder
+    encoder_lr_factor: float = 1.0  # the encoder learns at learning_rate times this
+    weight_decay: float = 0.0  # decoupled under adamw
+    schedule: str = "plateau"  # plateau: halved when val_loss stalls; onecycle: warm-up, then down to nothing
+    lr_patience: int = 3  # epochs without a better val_loss before the rate is halved (plateau)
+    stop_patience: int = 10  # epochs without a better monitor before training stops; 0: never
+    monitor: str = "val_loss"  # which column picks the best checkpoint and stops training: val_loss or val_dice
+    precision: str = "32"  # auto, 32, bf16 or 16 (mixed)
+    seed: int = 0  # of the split, the weights, the shuffling and the augmentation
+    # prediction
+    tta: int = 1  # symmetries of the square averaged: 1 none, 2 and 4 mirrors, 8 mirrors and quarter turns
+    threshold: float = 0.5  # probability above which a pixel is foreground
+    # submission
+    rle_by_rows: bool = False  # run lengths along the rows instead of down the columns
+    rle_zero_based: bool = False  # run starts counted from 0 instead of 1
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot work."""
+        for name, allowed in _CHOICES.items():
+            _check(getattr(self, name) in allowed, self, name, f"one of {', '.join(map(str, allowed))}")
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            _check(value is None or low <= value <= high, self, name, f"from {low:g} to {high:g}")
+        multiple = 16 if self.architecture == "plain" else 32
+        _check(self.image_size % multiple == 0, self, "image_size", f"a multiple of {multiple}")
+        _check(self.architecture == "plain" or self.encoder != "", self, "encoder", "named, such as resnet34")
+        _check(not self.max_steps or self.min_steps <= self.max_steps, self, "min_steps", "at most max_steps")
+
+
+_CHOICES = {
+    "encoder_weights": ("none", "imagenet", "package"),
+    "norm": NORMS,
+    "in_channels": (None, 1, 3),
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "monitor": MONITORS,
+    "precision": PRECISIONS,
+    "tta": TTA_SIZES,
+}
+_RANGES = {
+    "white": (0.001, 2**32),
+    "bce_weight": (0, 1),
+    "image_size": (32, 4096),
+    "val_fraction": (0.02, 0.5),
+    "fold": (0, 49),
+    "num_workers": (-1, 256),
+    "batch_size": (1, 4096),
+    "epochs": (1, 100_000),
+    "min_steps": (0, 10**9),
+    "max_steps": (0, 10**9),
+    "learning_rate": (1e-8, 10),
+    "encoder_lr_factor": (0, 100),
+    "weight_decay": (0, 10),
+    "lr_patience": (0, 10_000),
+    "stop_patience": (0, 10_000),
+    "seed": (0, 2**32 - 1),
+    "threshold": (0, 1),
+}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "baseline": {},
+    "resnet34": {"architecture": "Unet", "encoder": "resnet34", "encoder_weights": "imagenet"},
+    "quick": {
+        "architecture": "Unet",
+        "encoder": "tu-tf_efficientnet_lite0",
+        "encoder_weights": "package",
+        "image_size": 192,
+        "epochs": 10,
+        "min_steps": 150,
+        "max_steps": 420,
+        "optimizer": "adamw",
+        "learning_rate": 2e-3,
+        "encoder_lr_factor": 0.25,
+        "weight_decay": 1e-2,
+        "schedule": "onecycle",
+        "stop_patience": 0,
+        "monitor": "val_dice",
+        "precision": "auto",
+        "tta": 4,
+    },
+}
+
+
+def make_config(preset: str = "baseline", **settings: Any) -> Config:
+    """A preset with some of its fields changed.
+
+    Args:
+        preset: a key of ``PRESETS``.
+        **settings: fields of ``Config`` by name; text is coerced to the field's type, ``None`` keeps the preset's.
+
+    Returns:
+        The checked configuration.
+
+    Raises:
+        InputError: for an unknown preset or field (with the near miss) and for an impossible value.
+
+    Example:
+        >>> make_config("quick", epochs="3", learning_rate="1e-4").epochs
+        3
+    """
+    if preset not in PRESETS:
+        raise InputError(f"there is no preset {preset!r}; {near_miss(preset, PRESETS)}")
+    fields = {field.name: field for field in dataclasses.fields(Config)}
+    for name in settings:
+        if name not in fields:
+            raise InputError(f"there is no setting {name!r}; {near_miss(name, fields)}")
+    given = {name: _coerce(name, value) for name, value in settings.items() if value is not None}
+    return Config(**{**PRESETS[preset], **given})
+
+
+def near_miss(word: str, known: typing.Iterable[str]) -> str:
+    """The cure for a misspelt word: the nearest known one, or all of them.
+
+    Example:
+        >>> near_miss("epoch", ["epochs", "seed"])
+        'did you mean epochs?'
+    """
+    known = list(known)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"did you mean {close[0]}?" if close else f"choose from {', '.join(known)}"
+
+
+def _coerce(name: str, value: Any) -> Any:
+    """``value`` as the type of the field ``name``; papermill and the shell hand over text where a number is meant."""
+    kinds = _field_kinds(name)
+    if isinstance(value, str) and value.strip().lower() in {"none", "null"} and type(None) in kinds:
+        return None
+    kind = next(kind for kind in kinds if kind is not type(None))
+    try:
+        return _AS[kind](value)
+    except (TypeError, ValueError, KeyError):
+        raise InputError(f"{name}={value!r} is not {_KIND_WORDS[kind]}; give one") from None
+
+
+def _field_kinds(name: str) -> tuple[type, ...]:
+    hint = typing.get_type_hints(Config)[name]
+    return typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+
+
+def _as_int(value: Any) -> int:
+    number = float(value)
+    if isinstance(value, bool) or not number.is_integer():
+        raise ValueError(value)
+    return int(number)
+
+
+def _as_float(value: Any) -> float:
+    if isinstance(value, bool):
+        raise ValueError(value)
+    return float(value)
+
+
+def _as_bool(value: Any) -> bool:
+    return {"true": True, "false": False, "1": True, "0": False}[str(value).strip().lower()]
+
+
+_AS = {int: _as_int, float: _as_float, bool: _as_bool, str: str}
+_KIND_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+
+def _check(holds: bool, config: Config, name: str, wanted: str) -> None:
+    if not holds:
+        raise InputError(f"{name}={getattr(config, name)!r} cannot be; it must be {wanted}")

@@ -1,0 +1,364 @@
+"""A file -> an array, of every format and bit depth; errors name the file. Thread-safe: no global state is changed."""
+
+import io
+import mmap
+import struct
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import reduce
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import cv2
+import numpy as np
+from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
+
+from seglib.errors import InputError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")  # compare with path.suffix.lower()
+WHITES = (255, 1023, 4095, 16383, 65535, 2**32 - 1)  # of 8, 10, 12, 14, 16 and 32 bits
+MAX_MEGAPIXELS = 400
+
+_SIGNATURES = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG", b"BM": "BMP"}
+_SIGNATURES |= {b"II*\0": "TIFF", b"MM\0*": "TIFF", b"II+\0": "TIFF", b"MM\0+": "TIFF"}  # + is BigTIFF
+_MODES = {"1": "L", "La": "LA", "PA": "RGBA", "RGBa": "RGBA"} | {mode: mode for mode in ("L", "LA", "RGBA", "I", "F")}
+_TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_WHOLE_NUMBERS = {3: "H", 4: "L", 16: "Q"}  # the types of TIFF entries that matter here, in the letters of struct
+
+
+class _Header(NamedTuple):
+    kind: str  # a value of _SIGNATURES
+    image: ImageFile.ImageFile | None  # None: a TIFF for which Pillow has no mode
+    size: tuple[int, int]  # (height, width) as stored, before the turn
+    orientation: int  # EXIF: 5 to 8 swap height and width
+    sample: str  # numpy type of one stored value
+    by_cv2: bool  # Pillow would cut the values down to 8 bits
+    turn_at: int = 0  # where in a TIFF the orientation stands
+
+
+class _NoExif:
+    """Keeps Pillow from reading EXIF, which warns on damage; `_tags` reads the one entry that is needed."""
+
+    def getexif(self) -> Image.Exif:
+        return Image.Exif()
+
+
+class _Jpeg(_NoExif, JpegImagePlugin.JpegImageFile): ...
+
+
+class _Tiff(_NoExif, TiffImagePlugin.TiffImageFile): ...
+
+
+def read_image(path: str | Path, *, channels: int, white: float = 255) -> np.ndarray:
+    """Read an image as 8-bit pixels, turned as its EXIF orientation says.
+
+    Gray is repeated to three channels, colour becomes luminance for one, alpha is dropped, not blended, a palette
+    gives its colours, and of several pages the first is read. In files deeper than 8 bits a value becomes
+    `value * 255 / white`, clipped and rounded: a constant of the data set, never the image's own maximum. Files of at
+    most 8 bits are not scaled, whatever `white` is, so that a data set may mix both.
+
+    Args:
+        path: a JPEG, PNG, BMP or TIFF file, recognised by its content.
+        channels: 1 or 3.
+        white: the value, above 0, that means white in files deeper than 8 bits: see `probe_images`.
+
+    Returns:
+        uint8 (H, W, channels), contiguous and writable.
+
+    Raises:
+        InputError: the file is missing, empty, cut short, above 400 megapixels or no image; the sentence names it.
+        ValueError: `channels` or `white` is out of its range.
+    """
+    if channels not in (1, 3) or not white > 0:
+        raise ValueError(f"channels must be 1 or 3 and white above 0, got {channels} and {white}")
+    pixels = np.ascontiguousarray(_colours(_decode(path)[0]))
+    if pixels.dtype != np.uint8:
+        scaled = np.multiply(pixels, 255, dtype=np.float64)
+        scaled /= white
+        pixels = np.rint(scaled, out=scaled).clip(0, 255, out=scaled).astype(np.uint8)
+    if pixels.shape[2] == channels:
+        return pixels
+    return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[..., None] if channels == 1 else np.repeat(pixels, 3, axis=2)
+
+
+def probe_images(paths: Iterable[str | Path]) -> tuple[int, float]:
+    """Find the two constants of a whole data set that `read_image` needs.
+
+    Files of at most 8 bits are decoded only until the first colour image is found; deeper ones always. `white` is
+    about the deeper files alone: `read_image` leaves 8-bit files of a mixed data set as they are.
+
+    Args:
+        paths: at least one image file.
+
+    Returns:
+        (in_channels, white). in_channels is 1 if every image is gray (one channel, or R, G and B within 2 levels at
+        every pixel), else 3. white is 255 if no file is deeper than 8 bits, 1 if the deeper ones are floats of at
+        most 1, else the smallest of `WHITES` that is at least their maximum (the maximum itself above the last).
+
+    Raises:
+        InputError: a file cannot be read, there is none, or floats of at most 1 are mixed with whole numbers.
+    """
+    gray, peaks, path = True, {}, None
+    for path in paths:
+        with _opened(path) as (_, header):
+            deep = np.dtype(header.sample).itemsize > 1
+            plain = header.image is not None and header.image.mode in ("1", "L", "LA", "La")
+        if deep or (gray and not plain):
+            pixels = _colours(_decode(path)[0])
+            gray = gray and _is_gray(pixels)
+            if deep:
+                peaks[pixels.dtype.kind] = max(peaks.get(pixels.dtype.kind, 0.0), float(pixels.max()))
+    if path is None:
+        raise InputError("There is no image to look at; check the data folder")
+    if len(peaks) == 2 and peaks["f"] <= 1:
+        raise InputError(f"{Path(path).parent}: floats up to 1 are mixed with whole numbers; save all images alike")
+    peak = max(peaks.values(), default=0.0)
+    ladder = (1, *WHITES, peak) if set(peaks) == {"f"} else (*WHITES, peak)
+    return (1 if gray else 3), float(next(white for white in ladder if white >= peak))
+
+
+def read_mask(path: str | Path) -> np.ndarray:
+    """Read a mask as 0 and 1, however it was saved. The rules, in this order.
+
+    1. The EXIF orientation is applied; a palette gives its colours.
+    2. Of several channels the largest of R, G and B counts at each pixel: red on black is foreground.
+    3. Alpha is ignored, unless every colour channel is constant and alpha is not: then alpha is the mask.
+    4. JPEG files: foreground is value > 127, since JPEG's noise round 0 is no foreground.
+    5. One value, or two of which the smaller is 0: foreground is value > 0.
+    6. Floats of at most 1: foreground is value > 0.5.
+    7. The maximum is in the upper half of the scale (from 128 for 8 bits and floats, from 32768 for 16 bits): an
+       anti-aliased mask; foreground is value > 127 (32767).
+    8. Else a few small labels (0, 1, 2, ...): foreground is value > 0.
+
+    Args:
+        path: a JPEG, PNG, BMP or TIFF file, recognised by its content.
+
+    Returns:
+        uint8 (H, W) in {0, 1}, contiguous and writable.
+
+    Raises:
+        InputError: as `read_image`.
+    """
+    pixels, kind = _decode(path)
+    colours, alpha = _colours(pixels), pixels[..., -1]
+    plane = reduce(np.maximum, np.moveaxis(colours, 2, 0))
+    if pixels.shape[2] in (2, 4) and (colours == colours[0, 0]).all() and (alpha != alpha[0, 0]).any():
+        plane = alpha
+    return (plane > (127 if kind == "JPEG" else _background_top(plane))).astype(np.uint8)
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """Read (height, width), after the EXIF turn, from the header only.
+
+    Args:
+        path: a JPEG, PNG, BMP or TIFF file.
+
+    Returns:
+        (height, width) of what `read_image` and `read_mask` give.
+
+    Raises:
+        InputError: as `read_image`, but damage behind the header stays unseen.
+    """
+    with _opened(path) as (_, header):
+        return header.size[::-1] if header.orientation in range(5, 9) else header.size
+
+
+def resize_image(image: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
+    """Resize an image: area mean if the area shrinks, bilinear if it grows.
+
+    Args:
+        image: uint8 (H, W, C), C = 1 or 3.
+        size: the side of a square, or (height, width).
+
+    Returns:
+        uint8 (height, width, C).
+
+    Example:
+        >>> resize_image(np.array([[[0], [100]], [[100], [200]]], np.uint8), 1).tolist()
+        [[[100]]]
+    """
+    height, width = (size, size) if np.isscalar(size) else size
+    how = cv2.INTER_AREA if height * width < image.shape[0] * image.shape[1] else cv2.INTER_LINEAR
+    return cv2.resize(image, (width, height), interpolation=how).reshape(height, width, image.shape[2])
+
+
+def resize_mask(mask: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
+    """Resize a mask by the nearest pixel, so that no other values appear.
+
+    Args:
+        mask: uint8 (H, W) in {0, 1}.
+        size: the side of a square, or (height, width).
+
+    Returns:
+        uint8 (height, width) in {0, 1}.
+
+    Example:
+        >>> resize_mask(np.array([[0, 1]], np.uint8), (2, 4)).tolist()
+        [[0, 0, 1, 1], [0, 0, 1, 1]]
+    """
+    height, width = (size, size) if np.isscalar(size) else size
+    return cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[tuple[BinaryIO, _Header]]:
+    """Open a file and read its header; whatever goes wrong inside becomes a sentence that begins with the path."""
+    try:
+        with open(path, "rb") as file:
+            yield file, _header(file)
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's plugins raise nearly anything on a damaged file
+        if isinstance(error, OSError) and error.strerror:
+            raise InputError(f"{path}: {error.strerror}; check the path and its permissions") from error
+        readable = isinstance(error, ValueError | OSError | SyntaxError)
+        reason = error if readable else "it is damaged or cut short"
+        cure = f"replace it by an intact JPEG, PNG, BMP or TIFF file of at most {MAX_MEGAPIXELS} megapixels"
+        raise InputError(f"{path}: the image cannot be read ({reason}); {cure}") from error
+
+
+def _decode(path: str | Path) -> tuple[np.ndarray, str]:
+    """Give unsigned or float (H, W, C) and the format's name; C = 1 gray, 2 gray and alpha, 3 RGB, 4 RGB and alpha."""
+    with _opened(path) as (file, header):
+        if header.image:  # even if cv2 follows, which is noisy about damage or, in some versions, blind to it
+            pixels = _by_pillow(header)
+        if header.by_cv2:
+            pixels = _by_cv2(file, header)
+    pixels = np.atleast_3d(pixels).astype(header.sample, copy=False)
+    if pixels.dtype.kind == "i":
+        pixels = pixels.clip(min=0).astype(header.sample.replace("i", "u"))
+    elif pixels.dtype.kind == "f":
+        pixels = np.nan_to_num(pixels, nan=0, posinf=0, neginf=0).clip(min=0)
+    return _turned(pixels, header.orientation), header.kind
+
+
+def _header(file: BinaryIO) -> _Header:
+    start = file.read(26)
+    kind = next((kind for signature, kind in _SIGNATURES.items() if start.startswith(signature)), None)
+    if kind is None:
+        raise ValueError("it is no image" if start else "it is empty")
+    header = _tiff_header(file) if kind == "TIFF" else _plain_header(file, kind, start)
+    if header.size[0] * header.size[1] > MAX_MEGAPIXELS * 1e6:
+        raise ValueError(f"it has {header.size[0] * header.size[1] / 1e6:.0f} megapixels")
+    return header
+
+
+def _plain_header(file: BinaryIO, kind: str, start: bytes) -> _Header:
+    file.seek(0)
+    # The plugins themselves, as Image.open has a global bomb limit that is too low for scanned slides.
+    image = {"JPEG": _Jpeg, "PNG": PngImagePlugin.PngImageFile, "BMP": BmpImagePlugin.BmpImageFile}[kind](file)
+    exif = _png_exif(file) if kind == "PNG" else image.info.get("exif", b"").removeprefix(b"Exif\0\0")
+    tags = {}
+    with suppress(struct.error):  # no EXIF or a damaged one: the pixels are good all the same
+        tags = _tags(exif)
+    deep = kind == "PNG" and start[24] == 16
+    sample, by_cv2 = ("u2", start[25] != 0) if deep else ("u1", False)
+    return _Header(kind, image, image.size[::-1], (tags.get(274) or (0, 1))[1], sample, by_cv2)
+
+
+def _png_exif(file: BinaryIO) -> bytes:
+    """Find the EXIF chunk, which may stand before or behind the pixels."""
+    file.seek(8)
+    while len(head := file.read(8)) == 8:
+        length, name = struct.unpack(">L4s", head)
+        if name == b"eXIf":
+            return file.read(length)
+        file.seek(length + 4, io.SEEK_CUR)
+    return b""
+
+
+def _tiff_header(file: BinaryIO) -> _Header:
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        tags = _tags(data)
+    if () in tags.values():  # refused here, as Pillow warns about it, even if it matters little
+        raise ValueError("it is cut short")
+    photometric, samples, planar, form = (tags.get(tag, (0, 1))[1] for tag in (262, 277, 284, 339))
+    depth = 8 if photometric == 5 else max(tags.get(258, (0, 1))[1:])  # Pillow cuts CMYK down to 8 bits
+    sample = {2: "i", 3: "f"}.get(form, "u") + next(size for size in "1248" if depth <= 8 * int(size))
+    file.seek(0)
+    image = None
+    with suppress(SyntaxError):
+        image = _Tiff(file)
+    by_cv2 = image is None or (depth > 8 and samples > 1)
+    if by_cv2 and (samples not in (1, 3, 4) or (samples > 1 and planar == 2) or sample == "f2"):
+        raise ValueError(f"a TIFF of an unknown layout: {samples} x {sample}, planar {planar}")
+    turn_at, orientation = tags.get(274, (0, 1))[:2]
+    return _Header("TIFF", image, (tags[257][1], tags[256][1]), orientation, sample, by_cv2, turn_at)
+
+
+def _tags(data: bytes | mmap.mmap) -> dict[int, tuple[int, ...]]:
+    """Read the first directory of a TIFF file or an EXIF block: tag -> (place, value, ...), whole numbers only.
+
+    An entry that points beyond the end of the data, whatever it holds, gives the empty tuple.
+    """
+
+    def take(form: str, at: int) -> tuple[int, ...]:
+        return struct.unpack_from(order + form, data, at)
+
+    order = "<" if data[:2] == b"II" else ">"
+    word, width, counter = ("Q", 8, "Q") if take("H", 2) == (43,) else ("L", 4, "H")  # 43: BigTIFF
+    (first,) = take(word, width)
+    (count,) = take(counter, first)
+    tags = {}
+    for i in range(count):
+        at = first + struct.calcsize("<" + counter) + i * (4 + 2 * width)
+        tag, kind, number = take("HH" + word, at)
+        size = number * _TYPE_SIZES.get(kind, 0)
+        place = at + 4 + width if size <= width else take(word, at + 4 + width)[0]
+        if place + size > len(data):
+            tags.setdefault(tag, ())
+        elif number and kind in _WHOLE_NUMBERS:  # of two entries with one tag the first counts, as in Pillow and cv2
+            tags.setdefault(tag, (place, *take(f"{number}{_WHOLE_NUMBERS[kind]}", place)))
+    return tags
+
+
+def _by_pillow(header: _Header) -> np.ndarray:
+    image = header.image
+    if header.kind == "TIFF":  # room made here, as the plugin would first ask the global bomb limit
+        image.im = Image.new(image.mode, header.size[::-1]).im
+    image.load()
+    mode = image.mode if image.mode.startswith("I;16") else _MODES.get(image.mode, "RGB")
+    if image.mode == "P" and "transparency" in image.info:
+        mode = "RGBA"
+    # convert() also mends the size of a TIFF, which Pillow believes turned.
+    return np.array(image if image.mode == mode and header.orientation < 5 else image.convert(mode))
+
+
+def _by_cv2(file: BinaryIO, header: _Header) -> np.ndarray:
+    file.seek(0)
+    data = np.fromfile(file, np.uint8)
+    if header.turn_at:  # cv2 turns TIFF files by itself, or fails at it
+        data[header.turn_at : header.turn_at + 2] = (1, 0) if data[0] == ord("I") else (0, 1)
+    pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.shape[:2] != header.size or pixels.dtype != header.sample:
+        raise ValueError("it is damaged or of an unknown layout")
+    return pixels if pixels.ndim == 2 else pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]
+
+
+def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    if orientation in range(5, 9):
+        pixels = pixels.swapaxes(0, 1)
+    down = -1 if orientation in (3, 4, 7, 8) else 1
+    right = -1 if orientation in (2, 3, 6, 7) else 1
+    return np.ascontiguousarray(pixels[::down, ::right])
+
+
+def _colours(pixels: np.ndarray) -> np.ndarray:
+    return pixels[..., : 1 if pixels.shape[2] < 3 else 3]
+
+
+def _is_gray(colours: np.ndarray) -> bool:
+    planes = np.moveaxis(colours, 2, 0)
+    levels = 2 if colours.dtype.kind == "u" else 2 / 255 * colours.max()
+    return bool((reduce(np.maximum, planes) - reduce(np.minimum, planes) <= levels).all())
+
+
+def _background_top(plane: np.ndarray) -> float:
+    """Give the largest value that still is background: rules 5 to 8 of `read_mask`."""
+    high = plane.max()
+    if ((plane == 0) | (plane == high)).all():
+        return 0
+    if plane.dtype.kind == "f" and high <= 1:
+        return 0.5
+    half = 127 if plane.dtype.kind == "f" else np.iinfo(plane.dtype).max // 2
+    return half if high > half else 0

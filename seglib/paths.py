@@ -1,0 +1,118 @@
+"""Where data and outputs are: an argument, ``SEGLIB_DATA``, Kaggle's mounts, or the project's own folders."""
+
+import os
+import re
+from pathlib import Path
+
+from seglib.errors import InputError
+
+KAGGLE_INPUT = Path("/kaggle/input")
+SEARCH_DEPTH = 4  # folders below KAGGLE_INPUT in which a data tree is looked for
+
+
+def find_project_root(start: Path | None = None) -> Path:
+    """The nearest folder at or above ``start`` that holds ``pyproject.toml``; ``start`` itself where there is none."""
+    start = (start or Path.cwd()).resolve()
+    for folder in (start, *start.parents):
+        if (folder / "pyproject.toml").is_file():
+            return folder
+    return start
+
+
+def find_folder(parent: Path, *words: str) -> Path | None:
+    """The sub-folder of ``parent`` called by one of ``words``, in any case, singular or plural.
+
+    Raises:
+        InputError: if two sub-folders carry the name.
+    """
+    pattern = re.compile(rf"(?:{'|'.join(map(re.escape, words))})s?", re.IGNORECASE)
+    found = [entry for entry in sorted(parent.iterdir()) if entry.is_dir() and pattern.fullmatch(entry.name)]
+    if len(found) > 1:
+        names = " and ".join(entry.name for entry in found)
+        raise InputError(f"{parent} holds {names}, which mean the same; keep one of them")
+    return found[0] if found else None
+
+
+def is_data_dir(folder: Path) -> bool:
+    """Whether ``folder`` holds the competition's tree: ``Train/Image``, in any case, singular or plural."""
+    if not folder.is_dir():
+        return False
+    train = find_folder(folder, "train", "training")
+    return train is not None and find_folder(train, "image") is not None
+
+
+def find_data_dir(data_dir: str | Path | None = None) -> Path:
+    """The folder that holds ``Train/Image``.
+
+    Looked for in this order: the argument, the variable ``SEGLIB_DATA``, Kaggle's inputs, ``data/`` of the project.
+
+    Args:
+        data_dir: a folder; a relative one is taken from the working directory, else from the project's root.
+
+    Raises:
+        InputError: if the named folder is missing or holds no such tree, or if none is found.
+    """
+    named = data_dir or os.environ.get("SEGLIB_DATA")
+    if named:
+        return _checked_data_dir(Path(named))
+    candidates = [*_kaggle_data_dirs(), find_project_root() / "data"]
+    for folder in candidates:
+        if is_data_dir(folder):
+            return folder.resolve()
+    places = ", ".join(map(str, candidates))
+    raise InputError(f"no data set was found in {places}; name the folder that holds Train/Image")
+
+
+def _checked_data_dir(folder: Path) -> Path:
+    below_root = find_project_root() / folder
+    found = folder if folder.exists() or not below_root.exists() else below_root
+    if not found.exists():
+        raise InputError(f"the data folder {folder} does not exist; check its spelling")
+    if not is_data_dir(found):
+        raise InputError(f"{folder} holds no Train/Image; name the folder that has Train and Test in it")
+    return found.resolve()
+
+
+def _kaggle_data_dirs() -> list[Path]:
+    if not KAGGLE_INPUT.is_dir():
+        return []
+    levels = ("/".join(["*"] * depth) for depth in range(1, SEARCH_DEPTH + 1))
+    folders = (folder for level in levels for folder in sorted(KAGGLE_INPUT.glob(level)))
+    return [folder for folder in folders if is_data_dir(folder)]
+
+
+def resolve_output_dir(output_dir: str | Path, *, create: bool = False) -> Path:
+    """The folder of a run; a relative one lies below the project's root, or the working directory where there is none.
+
+    Args:
+        output_dir: the folder, absolute or relative.
+        create: make it, with its sub-folders ``figures`` and ``checkpoints``.
+
+    Raises:
+        InputError: if it cannot be made or written to.
+    """
+    folder = (find_project_root() / output_dir).resolve()
+    if create:
+        try:
+            for name in ("figures", "checkpoints"):
+                (folder / name).mkdir(parents=True, exist_ok=True)
+            write_text(folder / ".writable", "")
+            (folder / ".writable").unlink()
+        except OSError as error:
+            raise InputError(f"cannot write to {folder} ({error.strerror}); choose another output folder") from None
+    return folder
+
+
+def find_cache_dir(output_dir: Path) -> Path:
+    """Where decoded images are kept: ``SEGLIB_CACHE``, to share them between runs, or a folder of the run."""
+    return Path(os.environ.get("SEGLIB_CACHE") or output_dir / "cache")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all: beside its place first, then moved onto it in one step."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

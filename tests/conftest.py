@@ -1,0 +1,26 @@
+import pytest
+import torch
+
+from seglib.config import make_config
+from seglib.synthetic import write_phantoms
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Small tensors are slower on two threads than on one."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory):
+    """A data set of 20 training and 4 test images in the real tree; read-only by agreement."""
+    return write_phantoms(tmp_path_factory.mktemp("data") / "phantoms", train=20, test=4, seed=1)
+
+
+@pytest.fixture
+def tiny():
+    """A configuration that trains in seconds."""
+    return make_config(
+        "baseline", image_size=32, batch_size=4, epochs=2, in_channels=3, white=255, num_workers=0, learning_rate=1e-3
+    )

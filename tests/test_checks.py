@@ -1,0 +1,62 @@
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from seglib.checks import measure_samples, measure_test_images
+from seglib.errors import InputError
+from seglib.images import read_mask
+from seglib.samples import list_samples, list_test_images
+
+
+@pytest.fixture
+def copy(phantoms, tmp_path):
+    return shutil.copytree(phantoms, tmp_path / "copy")
+
+
+def test_sizes_and_shares_are_those_of_the_files(phantoms):
+    samples = list_samples(phantoms)
+    measured = measure_samples(samples)
+    first = cv2.imread(samples["image_path"][0])
+    assert (measured["height"][0], measured["width"][0]) == first.shape[:2]
+    assert measured["mask_share"][0] == read_mask(samples["mask_path"][0]).mean()
+    assert measured["sample_id"].tolist() == samples["sample_id"].tolist()
+
+
+def test_a_mask_of_another_size_is_named_with_both_sizes(copy):
+    path = list_samples(copy)["mask_path"][3]
+    cv2.imwrite(path, np.zeros((10, 11), np.uint8))
+    with pytest.raises(InputError, match=rf"{path} is 11 x 10 pixels but its image is"):
+        measure_samples(list_samples(copy))
+
+
+def test_a_file_cut_short_is_named_and_the_others_counted(copy):
+    samples = list_samples(copy)
+    for path in samples["image_path"][:3]:
+        with open(path, "r+b") as file:
+            file.truncate(300)
+    with pytest.raises(InputError, match=rf"{samples['image_path'][0]}.*and 2 more"):
+        measure_samples(samples)
+
+
+def test_masks_that_all_are_empty_stop_everything(copy):
+    samples = list_samples(copy)
+    for path in samples["mask_path"]:
+        cv2.imwrite(path, 0 * cv2.imread(path))
+    with pytest.raises(InputError, match="all 20 masks in .* are empty"):
+        measure_samples(samples)
+
+
+def test_one_empty_mask_is_allowed(copy):
+    samples = list_samples(copy)
+    cv2.imwrite(samples["mask_path"][0], 0 * cv2.imread(samples["mask_path"][0]))
+    assert (measure_samples(samples)["mask_share"] == 0).sum() == 1
+
+
+def test_an_unreadable_test_image_is_named(copy):
+    path = list_test_images(copy)["image_path"][0]
+    with open(path, "wb"):
+        pass
+    with pytest.raises(InputError, match=path):
+        measure_test_images(list_test_images(copy))

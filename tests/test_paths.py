@@ -1,0 +1,94 @@
+import pytest
+
+from seglib import paths
+from seglib.errors import InputError
+
+
+@pytest.fixture
+def tree(tmp_path):
+    (tmp_path / "set" / "Train" / "Image").mkdir(parents=True)
+    return tmp_path / "set"
+
+
+@pytest.fixture(autouse=True)
+def nowhere(tmp_path, monkeypatch):
+    """A working directory without a project, without Kaggle and without the variable."""
+    monkeypatch.delenv("SEGLIB_DATA", raising=False)
+    monkeypatch.setattr(paths, "KAGGLE_INPUT", tmp_path / "kaggle" / "input")
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_argument_comes_before_the_variable(tree, tmp_path, monkeypatch):
+    monkeypatch.setenv("SEGLIB_DATA", str(tmp_path / "elsewhere"))
+    assert paths.find_data_dir(tree) == tree
+
+
+def test_the_variable_comes_before_the_project(tree, monkeypatch):
+    monkeypatch.setenv("SEGLIB_DATA", str(tree))
+    assert paths.find_data_dir() == tree
+
+
+@pytest.mark.parametrize("place", ["slug", "competitions/slug", "datasets/owner/slug/deep"])
+def test_kaggles_inputs_are_searched_by_the_tree(tmp_path, place):
+    (tmp_path / "kaggle/input" / place / "train" / "images").mkdir(parents=True)
+    assert paths.find_data_dir() == tmp_path / "kaggle/input" / place
+
+
+def test_data_of_the_project_is_found_from_its_notebooks(tmp_path, monkeypatch):
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "data" / "Train" / "Image").mkdir(parents=True)
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    assert paths.find_data_dir() == tmp_path / "data"
+    assert paths.find_data_dir("data") == tmp_path / "data"
+
+
+@pytest.mark.parametrize(
+    ("data_dir", "words"),
+    [("absent", "absent does not exist"), (".", "holds no Train/Image"), (None, "no data set was found")],
+)
+def test_a_missing_tree_is_said_in_words(data_dir, words):
+    with pytest.raises(InputError, match=words):
+        paths.find_data_dir(data_dir)
+
+
+@pytest.mark.parametrize("name", ["Image", "image", "IMAGES", "Images"])
+def test_folders_match_in_any_case_singular_or_plural(tmp_path, name):
+    (tmp_path / name).mkdir()
+    assert paths.find_folder(tmp_path, "image") == tmp_path / name
+
+
+def test_two_folders_of_one_meaning_are_refused(tmp_path):
+    (tmp_path / "Mask").mkdir()
+    (tmp_path / "masks").mkdir()
+    with pytest.raises(InputError, match="Mask and masks"):
+        paths.find_folder(tmp_path, "mask")
+
+
+def test_outputs_lie_below_the_project(tmp_path, monkeypatch):
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    assert paths.resolve_output_dir("outputs/run", create=True) == tmp_path / "outputs/run"
+    assert sorted(entry.name for entry in (tmp_path / "outputs/run").iterdir()) == ["checkpoints", "figures"]
+
+
+def test_an_output_folder_that_cannot_be_is_said_in_words(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot write to .*file/run"):
+        paths.resolve_output_dir(tmp_path / "file" / "run", create=True)
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path):
+    path = tmp_path / "table.csv"
+    paths.write_text(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        paths.write_text(path, "half \ud800")
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["table.csv"]
+
+
+def test_the_cache_can_be_shared_between_runs(tmp_path, monkeypatch):
+    assert paths.find_cache_dir(tmp_path) == tmp_path / "cache"
+    monkeypatch.setenv("SEGLIB_CACHE", str(tmp_path / "shared"))
+    assert paths.find_cache_dir(tmp_path) == tmp_path / "shared"

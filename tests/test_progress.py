@@ -1,0 +1,32 @@
+import sys
+
+import pytest
+
+from seglib import progress
+
+
+@pytest.fixture(autouse=True)
+def nobody(monkeypatch):
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    monkeypatch.delenv("KAGGLE_KERNEL_RUN_TYPE", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "watched"),
+    [
+        ("JPY_SESSION_NAME", "02.ipynb", True),
+        ("KAGGLE_KERNEL_RUN_TYPE", "Interactive", True),
+        ("KAGGLE_KERNEL_RUN_TYPE", "Batch", False),
+        ("OTHER", "1", False),
+    ],
+)
+def test_a_bar_is_for_those_who_watch(monkeypatch, capsys, name, value, watched):
+    monkeypatch.setenv(name, value)
+    assert progress.is_watched() == watched
+    assert list(progress.track([1, 2, 3], "counting")) == [1, 2, 3]
+    assert ("counting" in capsys.readouterr().err) == watched
+
+
+def test_a_terminal_is_watched(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert progress.is_watched()
