@@ -1,0 +1,145 @@
+"""Table -> tensors: augmentation, data set, loaders. albumentations lives here only."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from seglib.cache import Cache, build_cache
+from seglib.config import Config
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # before its import, which otherwise asks the network
+
+import albumentations as A  # noqa: N812
+import cv2
+
+Batch = dict[str, torch.Tensor]
+
+
+def make_transform(channels: int) -> A.Compose:
+    """The augmentation of training: flips, quarter turns, affine, elastic, brightness and contrast.
+
+    It maps an image uint8 (H, W, C) and its mask uint8 (H, W) in {0, 1} to another pair of those shapes and dtypes;
+    masks are sampled at the nearest pixel. What it draws depends on the seed given before each call.
+
+    Args:
+        channels: 1 or 3; only colour images change their hue and saturation.
+    """
+    edge = {"border_mode": cv2.BORDER_REFLECT_101, "mask_interpolation": cv2.INTER_NEAREST}
+    affine = {"scale": (0.8, 1.2), "rotate": (-30, 30), "translate_percent": (-0.08, 0.08), "shear": (-6, 6)}
+    colour = [A.HueSaturationValue(8, 20, 8, p=0.3)] if channels == 3 else []
+    return A.Compose(
+        [
+            A.HorizontalFlip(p=0.5),
+            A.VerticalFlip(p=0.5),
+            A.RandomRotate90(p=0.5),
+            A.Affine(**affine, **edge, p=0.7),
+            A.ElasticTransform(alpha=60, sigma=8, approximate=True, **edge, p=0.15),
+            A.RandomBrightnessContrast(0.2, 0.2, p=0.5),
+            *colour,
+        ]
+    )
+
+
+class SampleDataset(Dataset):
+    """Samples as tensors, augmented where a transform is given.
+
+    An entry is asked for by its row and a seed for what is drawn: the same pair gives the same tensors everywhere, so
+    neither the number of workers nor a resumed run changes the augmentation, and no two epochs share it.
+    """
+
+    def __init__(self, cache: Cache, transform: A.Compose | None = None) -> None:
+        self.cache = cache
+        self.transform = transform
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self.cache.images)
+
+    def __getitem__(self, key: tuple[int, int]) -> Batch:
+        """``image`` uint8 (C, H, W), ``mask`` uint8 (1, H, W) in {0, 1} and the ``row``."""
+        row, seed = key
+        image, mask = np.array(self.cache.images[row]), np.array(self.cache.masks[row])
+        if self.transform is not None:
+            self.transform.set_random_seed(seed)
+            image, mask = self.transform(image=image, mask=mask).values()
+            image = image.reshape(*mask.shape, -1)  # some transforms drop a single channel's axis
+        image_chw = np.ascontiguousarray(image.transpose(2, 0, 1))
+        mask_1hw = np.ascontiguousarray(mask[None])
+        return {"image": torch.from_numpy(image_chw), "mask": torch.from_numpy(mask_1hw), "row": torch.tensor(row)}
+
+
+class SeededSampler(Sampler[tuple[int, int]]):
+    """Rows in an order drawn anew for every epoch, each with a seed for its augmentation.
+
+    Everything follows from (seed, epoch), so a run that resumes at epoch 7 sees what an uninterrupted one saw there.
+    """
+
+    def __init__(self, size: int, *, seed: int, shuffle: bool) -> None:
+        self.size, self.seed, self.shuffle, self.epoch = size, seed, shuffle, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch; the training loop calls this before each one."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return self.size
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """Pairs of a row and a seed."""
+        rng = np.random.default_rng([self.seed, self.epoch])
+        rows = rng.permutation(self.size) if self.shuffle else np.arange(self.size)
+        seeds = rng.integers(2**32, size=self.size)
+        return iter(zip(rows.tolist(), seeds.tolist(), strict=True))
+
+
+def make_loaders(
+    train: pd.DataFrame, val: pd.DataFrame, config: Config, cache_dir: Path
+) -> tuple[DataLoader, DataLoader]:
+    """Loaders of the training samples (shuffled, augmented) and of the validation samples (in order, as they are).
+
+    Args:
+        train: table with ``image_path`` and ``mask_path``.
+        val: the same for the held-out samples.
+        config: ``in_channels`` and ``white`` must be known (not None).
+        cache_dir: where the decoded images are kept.
+
+    Returns:
+        Two loaders of batches: ``image`` uint8 (N, C, H, W), ``mask`` uint8 (N, 1, H, W) in {0, 1} and ``row`` (N,).
+    """
+    size = {"size": config.image_size, "channels": config.in_channels, "white": config.white}
+    transform = make_transform(config.in_channels) if config.augment else None
+    train_data = SampleDataset(build_cache(train, cache_dir, **size), transform)
+    val_data = SampleDataset(build_cache(val, cache_dir, **size))
+    return _loader(train_data, config, training=True), _loader(val_data, config, training=False)
+
+
+def _loader(data: SampleDataset, config: Config, *, training: bool) -> DataLoader:
+    workers = _worker_count(config)
+    return DataLoader(
+        data,
+        batch_size=config.batch_size,
+        sampler=SeededSampler(len(data), seed=config.seed, shuffle=training),
+        # a ragged last batch makes noisy gradients and batch statistics; there must be another one to learn from
+        drop_last=training and len(data) >= config.batch_size,
+        num_workers=workers,
+        worker_init_fn=_one_thread,
+        persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+def _one_thread(_: int) -> None:
+    cv2.setNumThreads(0)  # workers are the parallelism; threads inside them fight over the cores
+
+
+def _worker_count(config: Config) -> int:
+    """On a CPU the network itself uses every core and a worker would only take its turn."""
+    if config.num_workers >= 0:
+        return config.num_workers
+    return min(8, os.cpu_count() or 1) if torch.cuda.is_available() else 0

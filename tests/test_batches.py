@@ -1,0 +1,126 @@
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+
+from seglib.batches import SampleDataset, SeededSampler, make_loaders, make_transform
+from seglib.cache import Cache
+from seglib.config import make_config
+from seglib.samples import list_samples
+
+
+def fingerprints(loader):
+    return [hashlib.sha256(image.numpy().tobytes()).hexdigest() for batch in loader for image in batch["image"]]
+
+
+@pytest.fixture
+def loaders(phantoms, tmp_path, tiny):
+    samples = list_samples(phantoms)
+
+    def make(**settings):
+        config = make_config(**{**vars(tiny), **settings})
+        return make_loaders(samples[:14], samples[14:].reset_index(drop=True), config, tmp_path)
+
+    return make
+
+
+def square(size=64, channels=3):
+    image = np.zeros((1, size, size, channels), np.uint8)
+    mask = np.zeros((1, size, size), np.uint8)
+    image[0, 20:40, 10:30], mask[0, 20:40, 10:30] = 200, 1
+    return Cache(image, mask)
+
+
+def test_a_batch_is_uint8_and_its_masks_are_0_or_1(loaders):
+    for loader in loaders():
+        batch = next(iter(loader))
+        assert batch["image"].shape == (4, 3, 32, 32)
+        assert batch["mask"].shape == (4, 1, 32, 32)
+        assert batch["image"].dtype == batch["mask"].dtype == torch.uint8
+        assert set(batch["mask"].unique().tolist()) == {0, 1}
+
+
+def test_gray_batches_have_one_channel(loaders):
+    train, _ = loaders(in_channels=1)
+    assert next(iter(train))["image"].shape == (4, 1, 32, 32)
+
+
+def test_every_epoch_draws_anew_and_two_runs_agree(loaders):
+    first, again = loaders()[0], loaders()[0]
+    runs = []
+    for loader in (first, again):
+        epochs = []
+        for epoch in (0, 1):
+            loader.sampler.set_epoch(epoch)
+            epochs.append(fingerprints(loader))
+        runs.append(epochs)
+    assert runs[0] == runs[1]
+    assert not set(runs[0][0]) & set(runs[0][1])
+
+
+def test_the_number_of_workers_changes_nothing_and_no_worker_repeats_another(loaders):
+    alone, two = fingerprints(loaders()[0]), fingerprints(loaders(num_workers=2)[0])
+    assert alone == two
+    assert len(set(alone)) == len(alone)
+
+
+def test_another_seed_is_another_epoch(loaders):
+    assert not set(fingerprints(loaders()[0])) & set(fingerprints(loaders(seed=1)[0]))
+
+
+def test_validation_comes_in_order_whole_and_as_it_is(loaders):
+    _, val = loaders()
+    rows = torch.cat([batch["row"] for batch in val]).tolist()
+    assert rows == list(range(6))
+    batch = next(iter(val))
+    assert np.array_equal(batch["image"][2].permute(1, 2, 0).numpy(), val.dataset.cache.images[2])
+
+
+def test_without_augmentation_training_images_are_as_they_are(loaders):
+    train, _ = loaders(augment=False)
+    batch = next(iter(train))
+    row = int(batch["row"][0])
+    assert np.array_equal(batch["mask"][0, 0].numpy(), train.dataset.cache.masks[row])
+
+
+def test_a_training_set_smaller_than_a_batch_still_trains(loaders):
+    train, _ = loaders(batch_size=64)
+    assert [len(batch["row"]) for batch in train] == [14]
+
+
+def test_a_ragged_last_training_batch_is_left_out(loaders):
+    train, _ = loaders()
+    assert [len(batch["row"]) for batch in train] == [4, 4, 4]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_mask_moves_with_the_image(channels):
+    data = SampleDataset(square(channels=channels), make_transform(channels))
+    overlaps = []
+    for seed in range(40):
+        sample = data[0, seed]
+        bright, mask = sample["image"][0] > 100, sample["mask"][0] > 0
+        overlaps.append((bright & mask).sum() / (bright | mask).sum())
+    assert np.median(overlaps) > 0.9  # the image is resampled bilinearly, the mask at the nearest pixel
+    assert min(overlaps) > 0.75
+
+
+def test_augmentation_really_changes_place_shape_and_brightness():
+    data = SampleDataset(square(), make_transform(3))
+    samples = [data[0, seed] for seed in range(60)]
+    centres = {tuple(torch.nonzero(sample["mask"][0]).float().mean(dim=0).round().int().tolist()) for sample in samples}
+    areas = [int(sample["mask"].sum()) for sample in samples]
+    levels = [int(sample["image"].max()) for sample in samples]
+    assert len(centres) > 20
+    assert max(areas) > 1.2 * min(areas)
+    assert np.ptp(levels) > 30
+
+
+def test_an_order_depends_on_seed_and_epoch_only():
+    sampler, other = SeededSampler(50, seed=3, shuffle=True), SeededSampler(50, seed=3, shuffle=True)
+    first = list(sampler)
+    assert first == list(sampler) == list(other)
+    other.set_epoch(1)
+    assert first != list(other)
+    assert sorted(row for row, _ in first) == list(range(50))

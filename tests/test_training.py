@@ -1,0 +1,222 @@
+import dataclasses
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from seglib import training
+from seglib.batches import make_loaders
+from seglib.config import make_config
+from seglib.errors import InputError
+from seglib.history import NEEDED
+from seglib.losses import bce_dice_loss
+from seglib.metrics import dice_score
+from seglib.models import UNet, build_model
+from seglib.samples import list_samples
+from seglib.training import (
+    HISTORY_COLUMNS,
+    Segmenter,
+    describe_duration,
+    estimate_seconds,
+    fit,
+    load_checkpoint,
+    planned_epochs,
+    scale_images,
+)
+
+
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch):
+    """The whole U-Net has 31 million parameters; the same one with narrow levels learns these phantoms in seconds."""
+    monkeypatch.setattr(UNet.__init__, "__kwdefaults__", {"norm": "none", "widths": (8, 12, 16)})
+
+
+@pytest.fixture
+def run(phantoms, tmp_path, tiny):
+    """Train on 16 phantoms, validate on 4; give the history, the folder and the configuration."""
+    samples = list_samples(phantoms)
+
+    def run_(name="run", **settings):
+        config = make_config(**{**vars(tiny), **settings})
+        folder = tmp_path / name
+        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        loaders = make_loaders(samples[:16], samples[16:].reset_index(drop=True), config, tmp_path / "cache")
+        return fit(build_model(config), *loaders, config, folder), folder, config, loaders
+
+    return run_
+
+
+def without_times(history):
+    return history.drop(columns=["seconds", "images_per_second"])
+
+
+def test_it_learns(run):
+    settings = {
+        "epochs": 25,
+        "image_size": 48,
+        "norm": "batch",
+        "augment": False,
+        "learning_rate": 5e-3,
+        "stop_patience": 0,
+    }
+    history, *_ = run(**settings)
+    assert history["train_loss"].iloc[-1] < 0.6 * history["train_loss"].iloc[0]
+    assert history["val_dice"].max() > 0.8
+
+
+def test_the_history_has_a_row_per_epoch_and_the_promised_columns(run):
+    history, folder, *_ = run()
+    assert list(history) == list(HISTORY_COLUMNS)
+    assert set(NEEDED) <= set(history)
+    assert history["epoch"].tolist() == [1, 2]
+    assert history.notna().all().all()
+    assert (history[["seconds", "images_per_second"]] > 0).all().all()
+    assert pd.read_csv(folder / "history.csv").equals(history)
+
+
+def test_one_line_is_printed_per_epoch_where_nobody_watches(run, capsys):
+    run()
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch")]
+    assert [line.split()[1] for line in lines] == ["1/2", "2/2"]
+
+
+def test_a_reloaded_checkpoint_gives_the_score_it_was_kept_for(run):
+    history, folder, config, (_, val_loader) = run(epochs=4, monitor="val_dice")
+    network, loaded = load_checkpoint(folder / "checkpoints" / "best.ckpt")
+    assert loaded == config
+    with torch.inference_mode():
+        scores = [dice_score(network(scale_images(b["image"])) > 0, b["mask"]) for b in val_loader]
+    assert torch.cat(scores).mean().item() == pytest.approx(history["val_dice"].max(), abs=2e-6)
+
+
+def test_the_best_weights_are_not_the_last_ones(run):
+    """A state_dict kept without a copy would follow the training."""
+    history, folder, *_ = run(epochs=4, learning_rate=0.05, norm="batch")  # wild enough for the last not to be the best
+    assert history["val_loss"].idxmin() != len(history) - 1
+    best, last = (
+        torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"]
+        for name in ("best", "last")
+    )
+    assert any(not torch.equal(best[key], last[key]) for key in best)
+
+
+@pytest.mark.parametrize("settings", [{"lr_patience": 0}, {"schedule": "onecycle", "optimizer": "adamw"}])
+def test_a_run_that_was_cut_off_ends_like_one_that_was_not(run, monkeypatch, settings):
+    settings = {"epochs": 5, "norm": "batch", "learning_rate": 0.02, **settings}
+    whole, *_ = run("whole", **settings)
+    step, calls = Segmenter.training_step, []
+
+    def cut_off(self, *batch):
+        calls.append(1)
+        if len(calls) == 10:  # in the middle of the third epoch of 4 steps
+            raise KeyboardInterrupt
+        return step(self, *batch)
+
+    monkeypatch.setattr(Segmenter, "training_step", cut_off)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        run("cut", **settings)
+    monkeypatch.setattr(Segmenter, "training_step", step)
+    resumed, *_ = run("cut", **settings)
+    pd.testing.assert_frame_equal(without_times(resumed), without_times(whole))
+
+
+def test_a_finished_run_is_not_trained_again(run):
+    first, folder, *_ = run()
+    before = (folder / "checkpoints" / "best.ckpt").read_bytes()
+    again, *_ = run()
+    assert again.equals(first)
+    assert (folder / "checkpoints" / "best.ckpt").read_bytes() == before
+
+
+def test_a_run_does_not_go_on_with_other_numbers(run):
+    run()
+    with pytest.raises(InputError, match=r"epochs=2, not 3"):
+        run(epochs=3)
+
+
+def test_two_runs_agree_to_the_last_bit(run):
+    assert without_times(run("a")[0]).equals(without_times(run("b")[0]))
+
+
+def test_the_rate_is_halved_after_patience_epochs_without_a_better_loss(run):
+    history, *_ = run(epochs=6, learning_rate=1e-8, lr_patience=1, stop_patience=0)
+    rates = history["lr"] / 1e-8
+    assert rates.iloc[0] == 1
+    assert set(np.round(np.log2(rates), 6)) <= {0, -1, -2, -3}
+
+
+def test_training_stops_when_the_loss_has_not_improved_for_long_enough(run):
+    history, *_ = run(epochs=40, learning_rate=0.5, stop_patience=2)
+    assert len(history) < 40
+    assert len(history) - 1 - history["val_loss"].idxmin() == 2
+
+
+def test_a_loss_that_is_no_number_stops_with_a_cure(run, monkeypatch):
+    monkeypatch.setattr(training, "bce_dice_loss", lambda logits, *_, **__: logits.sum() * float("nan"))
+    with pytest.raises(InputError, match=r"the loss is nan in epoch 1; lower learning_rate"):
+        run()
+
+
+def test_the_encoder_learns_at_its_own_rate():
+    pytest.importorskip("segmentation_models_pytorch")
+    config = make_config("quick", in_channels=3, encoder_weights="none", encoder_lr_factor=0.25, schedule="plateau")
+    network = build_model(config)
+    optimizer = Segmenter(network, config, total_steps=10).configure_optimizers()["optimizer"]
+    assert [group["lr"] for group in optimizer.param_groups] == [2e-3, 5e-4]
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(network.parameters()))
+
+
+def test_validation_losses_are_means_over_images_whatever_the_batches_are(run):
+    one, other = run("one", batch_size=4, epochs=1)[2:], run("other", batch_size=3, epochs=1)[2:]
+    config, (_, val_loader) = one
+    network = build_model(config)
+    values = []
+    for loader in (val_loader, other[1][1]):
+        module = Segmenter(network, config, total_steps=1).eval()
+        losses = [(len(b["mask"]), bce_dice_loss(module(b["image"]), b["mask"]).item()) for b in loader]
+        values.append(sum(n * loss for n, loss in losses) / sum(n for n, _ in losses))
+    assert values[0] == pytest.approx(values[1], rel=1e-5)
+
+
+@pytest.mark.parametrize(("steps", "expected"), [(5, 30), (40, 10), (100, 4), (1000, 1)])
+def test_epochs_keep_to_the_steps_asked_for(steps, expected):
+    config = make_config(epochs=10, min_steps=150, max_steps=400)
+    assert planned_epochs(config, steps) == expected
+
+
+def test_epochs_longer_than_all_steps_are_cut(run):
+    history, *_ = run(max_steps=2)
+    assert len(history) == 1
+
+
+@pytest.mark.parametrize("name", ["absent.ckpt", "text.ckpt"])
+def test_what_is_no_checkpoint_is_named(tmp_path, name):
+    (tmp_path / "text.ckpt").write_text("not a checkpoint")
+    with pytest.raises(InputError, match=name):
+        load_checkpoint(tmp_path / name)
+
+
+def test_an_estimate_grows_with_the_work_and_leaves_the_network_alone(tiny):
+    config = dataclasses.replace(tiny, norm="batch")
+    network = build_model(config)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    few, many = (estimate_seconds(network, config, train_size=size, val_size=0) for size in (8, 8000))
+    assert 100 < many / few < 10_000
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+
+
+def test_an_estimate_is_about_right(run, phantoms):
+    settings = {"epochs": 3, "image_size": 96, "norm": "batch"}
+    started = time.perf_counter()
+    _, _, config, _ = run(**settings)
+    seconds = time.perf_counter() - started
+    estimate = estimate_seconds(build_model(config), config, train_size=16, val_size=4)
+    assert estimate < 5 * seconds
+
+
+def test_hours_are_announced_with_a_cure():
+    assert "40 hours" in describe_duration(40 * 3600)
+    assert "quick" in describe_duration(40 * 3600)
+    assert "hours" not in describe_duration(300)
