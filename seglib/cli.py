@@ -1,0 +1,170 @@
+"""Words on the command line -> the functions of the package; nothing else."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from seglib import config, errors, paths
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code is 0, 1 for a failure of ours, or 2 for something the user can mend."""
+    arguments = _parser().parse_args(words)
+    try:
+        arguments.command(arguments)
+    except errors.InputError as error:
+        return _stop(str(error), 2)
+    except OSError as error:  # a full disk, a folder that is a file
+        return _stop(f"{error.filename or 'a file'}: {error.strerror or error}; mend that and run the same again", 2)
+    except RuntimeError as error:
+        return _stop(str(error), 1)
+    except KeyboardInterrupt:
+        return _stop("stopped; the same command goes on after the last finished epoch", 130)
+    return 0
+
+
+def _stop(sentence: str, code: int) -> int:
+    print(f"seglib: {sentence}", file=sys.stderr)
+    return code
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    from seglib import report, runs
+
+    names = runs.choose_notebooks(arguments.only)
+    settings = runs.parse_settings(arguments.preset, arguments.set)
+    data_dir = paths.find_data_dir(_fetch_if_named(arguments.data))
+    output_dir = paths.resolve_output_dir(Path(arguments.out).absolute())
+    train = _check_data(data_dir, with_test="05_submission" in names)
+    data_hash = runs.hash_listing([*train["image_path"], *train["mask_path"]])
+    runs.check_output(output_dir, preset=arguments.preset, settings=settings, data_hash=data_hash)
+    if "02_training" in names and not (output_dir / "checkpoints" / "last.ckpt").exists():
+        _say_duration(config.make_config(arguments.preset, **settings), len(train))
+    paths.resolve_output_dir(output_dir, create=True)
+    runs.run_notebooks(
+        names, data_dir=data_dir, output_dir=output_dir, preset=arguments.preset, settings=settings, data_hash=data_hash
+    )
+    print(f"report      {report.write_report(output_dir)}")
+    if (output_dir / "submission.csv").exists():
+        print(f"submission  {output_dir / 'submission.csv'}")
+
+
+def _fetch_if_named(data: str | None) -> str | Path | None:
+    """A folder is taken as it is; the name of a data set is fetched into the project first, "phantoms" made there."""
+    if data is None or Path(data).exists():
+        return data
+    root = paths.find_project_root()
+    if data == "phantoms":
+        from seglib import synthetic
+
+        return synthetic.write_phantoms(root / "outputs" / "phantoms")
+    if data == "isic2016" or data.startswith("kaggle:"):
+        from seglib import downloads
+
+        return downloads.get_data(data, root / "data" / data.removeprefix("kaggle:"))
+    return data
+
+
+def _check_data(data_dir: Path, *, with_test: bool) -> pd.DataFrame:
+    """The training samples, after everything that will be read was read once; stops at what cannot work."""
+    from seglib import checks, samples
+
+    train = samples.list_samples(data_dir)
+    test = samples.list_test_images(data_dir) if with_test else None
+    checks.measure_samples(train)
+    if test is not None:
+        checks.measure_test_images(test)
+    print(f"{data_dir}: {len(train)} training images" + (f", {len(test)} test images" if test is not None else ""))
+    return train
+
+
+def _say_duration(settings: config.Config, count: int) -> None:
+    """Hours are announced before they are spent."""
+    import dataclasses
+
+    from seglib import models, training
+
+    known = dataclasses.replace(settings, in_channels=settings.in_channels or 3, white=settings.white or 255)
+    val_size = round(count * settings.val_fraction)
+    network = models.build_model(known)
+    seconds = training.estimate_seconds(network, known, train_size=count - val_size, val_size=val_size)
+    print(training.describe_duration(seconds), flush=True)
+
+
+def _get(arguments: argparse.Namespace) -> None:
+    from seglib import downloads
+
+    print(downloads.get_data(arguments.name, Path(arguments.out)))
+
+
+def _phantoms(arguments: argparse.Namespace) -> None:
+    from seglib import synthetic
+
+    print(
+        synthetic.write_phantoms(Path(arguments.out), train=arguments.train, test=arguments.test, seed=arguments.seed)
+    )
+
+
+def _score(arguments: argparse.Namespace) -> None:
+    from seglib import images, metrics, samples, submission
+
+    truth_dir = Path(arguments.truth)
+    if not truth_dir.is_dir():
+        raise errors.InputError(f"there is no folder {truth_dir}; name the folder that holds the reference masks")
+    truth = samples.list_masks(truth_dir)
+    if not truth:
+        raise errors.InputError(f"{truth_dir} holds no masks; name the folder that does")
+    order = {"by_rows": arguments.by_rows, "zero_based": arguments.zero_based}
+    scores = submission.score_submission(Path(arguments.submission), truth, images.read_mask, **order)
+    summary = metrics.summarise_scores(scores)
+    for name, word in (("dice", "Dice"), ("iou", "IoU")):
+        low, high = summary[f"{name}_low"], summary[f"{name}_high"]
+        print(f"{word:4} mean per image {summary[f'{name}_mean']:.4f}  (95 % interval {low:.4f} to {high:.4f})")
+        print(f"{word:4} pooled         {summary[f'{name}_pooled']:.4f}")
+    print(f"images              {summary['images']}")
+    if arguments.json:
+        paths.write_text(Path(arguments.json), json.dumps(summary, indent=2) + "\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="seglib", description="Segment medical images in two dimensions.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="notebooks in order: from a folder of images to a submission and a report")
+    run.add_argument(
+        "--data",
+        metavar="DIR",
+        help="a folder with Train/Image, Train/Mask, Test/Image; or isic2016, kaggle:SLUG, phantoms (default: found)",
+    )
+    run.add_argument("--out", metavar="DIR", default="outputs/run", help="folder of the run (default: %(default)s)")
+    run.add_argument(
+        "--preset", metavar="NAME", default="baseline", help=f"{', '.join(config.PRESETS)} (default: %(default)s)"
+    )
+    run.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="change one setting; repeatable")
+    run.add_argument("--only", metavar="NUMBERS", help="such as 02,03")
+    run.set_defaults(command=_run)
+
+    get = commands.add_parser("get", help="fetch a data set: isic2016, or kaggle:SLUG")
+    get.add_argument("name")
+    get.add_argument("--out", metavar="DIR", required=True, help="where the tree is laid out")
+    get.set_defaults(command=_get)
+
+    phantoms = commands.add_parser("phantoms", help="write a made-up data set to try things with")
+    phantoms.add_argument("--out", metavar="DIR", required=True)
+    phantoms.add_argument("--train", type=int, default=64, metavar="N", help="training images (default: %(default)s)")
+    phantoms.add_argument("--test", type=int, default=16, metavar="N", help="test images (default: %(default)s)")
+    phantoms.add_argument("--seed", type=int, default=0)
+    phantoms.set_defaults(command=_phantoms)
+
+    score = commands.add_parser("score", help="Dice and IoU of anybody's submission")
+    score.add_argument("--truth", metavar="DIR", required=True, help="reference masks, or a data set with Test/Mask")
+    score.add_argument("--submission", metavar="CSV", required=True)
+    score.add_argument("--json", metavar="FILE", help="write the scores there too")
+    score.add_argument("--by-rows", action="store_true", help="run lengths go along the rows")
+    score.add_argument("--zero-based", action="store_true", help="run starts are counted from 0")
+    score.set_defaults(command=_score)
+    return parser

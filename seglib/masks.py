@@ -1,0 +1,59 @@
+"""Probability maps -> masks, and masks against references -> a table of scores."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+import torch
+
+from seglib.metrics import count_pixels, dice_score, iou_score
+
+
+def threshold_probability(probability: np.ndarray, *, threshold: float = 0.5) -> np.ndarray:
+    """Foreground where the probability is above the threshold.
+
+    Args:
+        probability: float (H, W) in [0, 1], already at the size the mask is wanted in.
+        threshold: in [0, 1].
+
+    Returns:
+        uint8 (H, W) in {0, 1}.
+
+    Example:
+        >>> threshold_probability(np.array([[0.2, 0.5, 0.8]])).tolist()
+        [[0, 0, 1]]
+    """
+    return (probability > threshold).astype(np.uint8)
+
+
+def score_masks(sample_ids: Iterable[str], preds: Iterable[np.ndarray], masks: Iterable[np.ndarray]) -> pd.DataFrame:
+    """Every image's Dice and IoU at the size of its file.
+
+    Args:
+        sample_ids: N names.
+        preds: N predicted masks, uint8 (H, W) in {0, 1}; may be a generator.
+        masks: N references of the same sizes; may be a generator.
+
+    Returns:
+        One row per image: ``sample_id``, ``dice``, ``iou`` and the pixels ``overlap``, ``pred_area``, ``target_area``,
+        ``pixels``.
+
+    Raises:
+        ValueError: if a pair differs in size, or there are not as many of each.
+    """
+    rows = [_score(*triple) for triple in zip(sample_ids, preds, masks, strict=True)]
+    return pd.DataFrame(rows)
+
+
+def _score(sample_id: str, pred: np.ndarray, mask: np.ndarray) -> dict[str, float | str]:
+    p, t = torch.from_numpy(pred)[None], torch.from_numpy(mask)[None]
+    overlap, pred_area, target_area = (int(count) for count in count_pixels(p, t))
+    return {
+        "sample_id": sample_id,
+        "dice": float(dice_score(p, t)),
+        "iou": float(iou_score(p, t)),
+        "overlap": overlap,
+        "pred_area": pred_area,
+        "target_area": target_area,
+        "pixels": pred.size,
+    }

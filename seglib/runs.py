@@ -1,0 +1,250 @@
+"""Notebooks -> executed notebooks with a manifest. papermill lives here only."""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+from traitlets.config import Config as KernelSettings
+
+import seglib
+from seglib.config import Config, make_config
+from seglib.errors import InputError
+from seglib.paths import write_text
+
+NOTEBOOKS = ("01_eda", "02_training", "03_loss_curves", "04_evaluation", "05_submission")
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "segmentation-models-pytorch", "timm", "albumentations")
+PACKAGES += ("numpy", "pandas", "opencv-python-headless", "pillow", "scikit-learn", "papermill")
+
+
+def choose_notebooks(only: str | None) -> list[str]:
+    """The notebooks named by their numbers, in their own order.
+
+    Args:
+        only: such as "02,03"; None means all.
+
+    Raises:
+        InputError: if there is no such notebook.
+
+    Example:
+        >>> choose_notebooks("03,2")
+        ['02_training', '03_loss_curves']
+    """
+    if only is None:
+        return list(NOTEBOOKS)
+    numbers = {name[:2]: name for name in NOTEBOOKS}
+    wanted = [word.strip().split("_")[0].zfill(2) for word in only.split(",")]
+    for word in wanted:
+        if word not in numbers:
+            raise InputError(f"there is no notebook {word!r}; choose from {', '.join(numbers)}")
+    return [name for number, name in numbers.items() if number in wanted]
+
+
+def find_notebook(name: str) -> Path:
+    """The file of a notebook, beside the package it belongs to.
+
+    Raises:
+        InputError: if it is not there.
+    """
+    path = Path(seglib.__file__).parents[1] / "notebooks" / f"{name}.ipynb"
+    if not path.is_file():
+        raise InputError(f"{path} is missing; run from a clone of the project, installed by pip install -e .")
+    return path
+
+
+def parse_settings(preset: str, words: Sequence[str]) -> dict[str, Any]:
+    """``NAME=VALUE`` words as settings of the right type, checked together with their preset.
+
+    Raises:
+        InputError: if a word has no "=", or the name or value cannot be.
+
+    Example:
+        >>> parse_settings("quick", ["epochs=3", "learning_rate=1e-4"])
+        {'epochs': 3, 'learning_rate': 0.0001}
+    """
+    pairs = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise InputError(f"--set {word} has no value; write --set {word}=VALUE")
+        pairs[name.strip()] = value
+    config = make_config(preset, **pairs)
+    return {name: getattr(config, name) for name in pairs}
+
+
+def hash_listing(paths: Sequence[str]) -> str:
+    """A fingerprint of a data set: names and sizes of its files, whatever folder it lies in."""
+    lines = [f"{Path(path).parent.name}/{Path(path).name} {os.path.getsize(path)}" for path in sorted(paths)]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def check_output(output_dir: Path, *, preset: str, settings: Mapping[str, Any], data_hash: str) -> None:
+    """Refuse to mix two runs in one folder; the same run again goes on where it stopped.
+
+    Raises:
+        InputError: if the folder holds a run with other data or settings.
+    """
+    manifest = read_manifest(output_dir)
+    if manifest is None:
+        return
+    cure = "choose another output folder, or delete that one"
+    if manifest["data_hash"] != data_hash:
+        raise InputError(f"{output_dir} holds a run on other data ({manifest['data_dir']}); {cure}")
+    ours, theirs = make_config(preset, **settings), make_config(manifest["preset"], **manifest["settings"])
+    for name in Config.__dataclass_fields__:
+        if getattr(ours, name) != getattr(theirs, name):
+            raise InputError(
+                f"{output_dir} holds a run with {name}={getattr(theirs, name)}, not {getattr(ours, name)}; {cure}"
+            )
+
+
+def read_manifest(output_dir: Path) -> dict[str, Any] | None:
+    """The manifest of a run; None where there is none.
+
+    Raises:
+        InputError: if it is no manifest of this version.
+    """
+    path = output_dir / "manifest.json"
+    if not path.exists():
+        return None
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        _ = manifest["data_hash"], manifest["data_dir"], manifest["preset"], manifest["settings"]
+        make_config(manifest["preset"], **manifest["settings"])
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"{path} is not a manifest of this version; choose another output folder") from None
+    return manifest
+
+
+def run_notebooks(
+    names: Sequence[str],
+    *,
+    data_dir: Path,
+    output_dir: Path,
+    preset: str,
+    settings: Mapping[str, Any],
+    data_hash: str,
+    say: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Run notebooks in order and keep the manifest up to date.
+
+    Args:
+        names: of ``NOTEBOOKS``.
+        data_dir: the data set.
+        output_dir: the folder of the run, already made; executed notebooks and ``manifest.json`` are left there.
+        preset: of ``config.PRESETS``.
+        settings: fields of ``Config`` that differ from the preset.
+        data_hash: of ``hash_listing``.
+        say: what tells the user which notebook runs.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        InputError: if a notebook stops for something the user can mend.
+        RuntimeError: if a notebook fails otherwise; the message says which and where to read more.
+    """
+    parameters = {
+        "data_dir": str(data_dir),
+        "output_dir": str(output_dir),
+        "preset": preset,
+        "settings": dict(settings),
+    }
+    earlier = read_manifest(output_dir) or {}
+    manifest = {**describe_machine(), "command": " ".join(["seglib", *sys.argv[1:]]), **parameters}
+    manifest |= {"data_hash": data_hash, "started": _now(), "finished": None, "seconds": earlier.get("seconds", {})}
+    _write_manifest(output_dir, manifest)
+    os.environ.pop("JPY_SESSION_NAME", None)  # a run started from a cell of JupyterLab is not watched by it
+    for number, name in enumerate(names, start=1):
+        say(f"[{number}/{len(names)}] {name}")
+        started = time.perf_counter()
+        run_notebook(name, output_dir / f"{name}.ipynb", parameters)
+        manifest["seconds"][name] = round(time.perf_counter() - started, 1)
+        _write_manifest(output_dir, manifest)
+    manifest["finished"] = _now()
+    _write_manifest(output_dir, manifest)
+    return manifest
+
+
+def run_notebook(name: str, output: Path, parameters: Mapping[str, Any]) -> None:
+    """Execute one notebook with those of the parameters that it declares.
+
+    Raises:
+        InputError: what the notebook raised as such.
+        RuntimeError: if a cell failed, the kernel died, or a cell was not completed.
+    """
+    source = find_notebook(name)
+    known = papermill.inspect_notebook(str(source))
+    given = {key: value for key, value in parameters.items() if key in known}
+    part = output.with_name(f".{output.name}")  # a run that is killed leaves the executed notebook of before
+    streams = {"stdout_file": sys.stdout, "coalesce_streams": True, "progress_bar": False}
+    if os.name == "posix":  # sockets of this machine only: nobody listens in, and ipykernel has nothing to warn of
+        streams["config"] = KernelSettings({"KernelManager": {"transport": "ipc"}})
+    try:
+        papermill.execute_notebook(str(source), str(part), given, kernel_name="python3", **streams)
+        _check_completed(part)
+    except papermill.PapermillExecutionError as error:
+        os.replace(part, output)
+        if error.ename == InputError.__name__:
+            raise InputError(error.evalue) from None
+        raise RuntimeError(
+            f"{name} failed in cell {error.exec_count}: {error.ename}: {error.evalue}; see {output}"
+        ) from None
+    except Exception as error:  # a dead kernel and a time-out raise types of nbclient
+        raise RuntimeError(f"{name} did not end ({type(error).__name__}: {error}); is there enough memory?") from error
+    os.replace(part, output)
+
+
+def _check_completed(path: Path) -> None:
+    """Papermill's word alone is not enough: a kernel that leaves with exit code 0 skips the rest in silence."""
+    for cell in nbformat.read(path, as_version=4).cells:
+        status = cell.metadata.get("papermill", {}).get("status")
+        if cell.cell_type == "code" and status != "completed":
+            raise RuntimeError(f"a cell was not completed but is {status}")
+
+
+def describe_machine() -> dict[str, Any]:
+    """Versions, processor and revision: what somebody needs to make the same run again."""
+    versions = {name: _version(name) for name in PACKAGES}
+    return {
+        "seglib": seglib.__version__,
+        "git_revision": _git_revision(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processors": os.cpu_count(),
+        "versions": {name: version for name, version in versions.items() if version},
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git_revision() -> str | None:
+    root = Path(seglib.__file__).parents[1]
+    try:
+        command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _write_manifest(output_dir: Path, manifest: Mapping[str, Any]) -> None:
+    write_text(output_dir / "manifest.json", json.dumps(manifest, indent=2) + "\n")

@@ -1,0 +1,230 @@
+"""Masks <-> run lengths <-> CSV; validation before anybody uploads it; scoring."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from seglib.errors import InputError
+from seglib.masks import score_masks
+from seglib.paths import write_text
+
+DEFAULT_COLUMNS = ("id", "rle")
+
+
+def encode_rle(mask: np.ndarray, *, by_rows: bool = False, zero_based: bool = False) -> str:
+    """Run lengths as Kaggle counts them: "start length start length ...", down the columns, the first pixel is 1.
+
+    An empty mask is the empty text.
+
+    Args:
+        mask: (H, W); every value but 0 is foreground.
+        by_rows: go along the rows instead.
+        zero_based: the first pixel is 0 instead.
+
+    Source:
+        Kaggle's evaluation pages, such as that of the 2018 Data Science Bowl.
+
+    Example:
+        >>> encode_rle(np.array([[0, 1, 1], [0, 1, 0]]))  # columns: 00 11 10
+        '3 3'
+    """
+    pixels = np.asarray(mask).ravel(order="C" if by_rows else "F") != 0
+    padded = np.concatenate([[False], pixels, [False]])
+    edges = np.flatnonzero(padded[1:] != padded[:-1])  # starts and ends in turn, counted from 0
+    starts, lengths = edges[::2] + (not zero_based), edges[1::2] - edges[::2]
+    return " ".join(map(str, np.column_stack([starts, lengths]).ravel().tolist()))
+
+
+def decode_rle(text: str, shape: tuple[int, int], *, by_rows: bool = False, zero_based: bool = False) -> np.ndarray:
+    """The mask of a text of run lengths: the inverse of ``encode_rle``.
+
+    Args:
+        text: "start length start length ..."; empty for an empty mask.
+        shape: height and width.
+        by_rows: runs go along the rows.
+        zero_based: the first pixel is 0.
+
+    Returns:
+        uint8 (H, W) in {0, 1}.
+
+    Raises:
+        ValueError: if the text is no list of pairs of whole numbers, a run leaves the image, or runs touch or overlap.
+
+    Example:
+        >>> decode_rle("3 3", (2, 3)).tolist()
+        [[0, 1, 1], [0, 1, 0]]
+    """
+    try:
+        numbers = np.array(text.split(), dtype=np.int64)
+    except (ValueError, OverflowError):
+        raise ValueError(f"run lengths must be whole numbers, not {text[:40]!r}") from None
+    if numbers.size % 2:
+        raise ValueError(f"run lengths come in pairs, but there are {numbers.size} numbers")
+    starts, lengths = numbers[::2] - (not zero_based), numbers[1::2]
+    _check_runs(starts, lengths, shape[0] * shape[1])
+    change = np.zeros(shape[0] * shape[1] + 1, dtype=np.int8)
+    change[starts], change[starts + lengths] = 1, -1
+    flat = np.cumsum(change[:-1], dtype=np.int8).astype(np.uint8)
+    return flat.reshape(shape, order="C" if by_rows else "F")
+
+
+def count_foreground(text: str) -> int:
+    """Pixels that a text of run lengths covers.
+
+    Example:
+        >>> count_foreground("3 3 9 2")
+        5
+    """
+    return sum(int(length) for length in text.split()[1::2])
+
+
+def _check_runs(starts: np.ndarray, lengths: np.ndarray, pixels: int) -> None:
+    if (lengths < 1).any():
+        raise ValueError("a run is shorter than 1")
+    if starts.size and (starts.min() < 0 or (starts + lengths).max() > pixels):
+        raise ValueError(f"a run leaves the image of {pixels} pixels")
+    if (starts[1:] <= (starts + lengths)[:-1]).any():
+        raise ValueError("runs touch, overlap or are not in order")
+
+
+def write_submission(path: Path, rle_by_id: Mapping[str, str], *, template: Path | None = None) -> pd.DataFrame:
+    """Write the submission, one row per test image; those that the template does not list come last.
+
+    Args:
+        path: the CSV file.
+        rle_by_id: the run lengths of every test image, by its stem.
+        template: the competition's ``sample_submission.csv``, whose columns and order are kept; without it the columns
+            are ``id`` and ``rle``, sorted by id.
+
+    Raises:
+        InputError: if the template cannot be read or names an image that was not predicted.
+    """
+    columns, listed = read_template(template) if template else (DEFAULT_COLUMNS, [])
+    stems = [_stem(name, rle_by_id) for name in listed]
+    unknown = [stem for stem in stems if stem not in rle_by_id]
+    if unknown:
+        raise InputError(
+            f"{template} asks for {unknown[0]}, which is not among the test images; add it or mend the file"
+        )
+    unlisted = sorted(set(rle_by_id) - set(stems))
+    rows = [(name, rle_by_id[stem]) for name, stem in zip([*listed, *unlisted], [*stems, *unlisted], strict=True)]
+    table = pd.DataFrame(rows, columns=list(columns[:2]))
+    write_text(path, table.to_csv(index=False))
+    return table
+
+
+def read_template(path: Path) -> tuple[Sequence[str], list[str]]:
+    """Columns and ids of a ``sample_submission.csv``; its first column names the images, its second holds the runs.
+
+    Raises:
+        InputError: if it has not two columns.
+    """
+    table = _read_csv(path)
+    return list(table.columns), table.iloc[:, 0].tolist()
+
+
+def find_template(data_dir: Path) -> Path | None:
+    """The ``sample_submission.csv`` of a data set, in any case, where there is one."""
+    found = (entry for entry in sorted(data_dir.iterdir()) if entry.name.lower() == "sample_submission.csv")
+    return next(found, None)
+
+
+def read_submission(path: Path) -> dict[str, str]:
+    """The run lengths of a submission by image stem.
+
+    Raises:
+        InputError: if the file is missing, is no CSV of two columns, or names an image twice.
+    """
+    table = _read_csv(path)
+    ids = [str(name) for name in table.iloc[:, 0]]
+    twice = {name for name in ids if ids.count(name) > 1} if len(set(ids)) < len(ids) else set()
+    if twice:
+        raise InputError(f"{path} has two rows for {min(twice)}; keep one")
+    return dict(zip(ids, table.iloc[:, 1], strict=True))
+
+
+def check_submission(path: Path, sizes: Mapping[str, tuple[int, int]], **order: bool) -> None:
+    """Read a submission back as the competition would, and decode every row at the size of its file.
+
+    Args:
+        path: the CSV file.
+        sizes: height and width of every test image by its stem.
+        **order: ``by_rows`` and ``zero_based``, as it was encoded.
+
+    Raises:
+        InputError: naming the first row that is missing, unknown or cannot be decoded.
+    """
+    rles = read_submission(path)
+    by_stem = {_stem(name, sizes): name for name in rles}
+    odd = sorted(set(by_stem) ^ set(sizes))
+    if odd:
+        raise InputError(f"{path} and the test images disagree about {odd[0]}; predict again")
+    for stem, size in sizes.items():
+        _decode_row(path, by_stem[stem], rles[by_stem[stem]], size, order)
+
+
+def score_submission(
+    path: Path, truth: Mapping[str, Path], read_mask: Callable[[Path], np.ndarray], **order: bool
+) -> pd.DataFrame:
+    """Every image's Dice and IoU for anybody's submission.
+
+    Args:
+        path: the CSV file; its first column names the images (with or without ending), its second holds the runs.
+        truth: reference masks by image stem.
+        read_mask: file -> uint8 (H, W) in {0, 1}.
+        **order: ``by_rows`` and ``zero_based``, as it was encoded.
+
+    Returns:
+        The table of ``masks.score_masks``.
+
+    Raises:
+        InputError: if there are no references, or a row is missing, unknown or cannot be decoded.
+    """
+    rles = read_submission(path)
+    by_stem = {_stem(name, truth): name for name in rles}
+    odd = sorted(set(by_stem) ^ set(truth))
+    if odd:
+        which = "has no row for" if odd[0] in truth else "has a row for an image without reference,"
+        raise InputError(
+            f"{path} {which} {odd[0]} ({len(odd)} such in all); submission and truth must name the same images"
+        )
+    stems = sorted(truth)
+
+    def pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for stem in stems:
+            mask = read_mask(truth[stem])
+            yield _decode_row(path, by_stem[stem], rles[by_stem[stem]], mask.shape, order), mask
+
+    return _score_pairs(stems, pairs())
+
+
+def _score_pairs(stems: list[str], pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> pd.DataFrame:
+    """One pair at a time, so that memory holds one image however many there are."""
+    tables = [score_masks([stem], [pred], [mask]) for stem, (pred, mask) in zip(stems, pairs, strict=True)]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _decode_row(path: Path, name: str, text: str, size: tuple[int, int], order: dict[str, bool]) -> np.ndarray:
+    try:
+        return decode_rle(text, size, **order)
+    except ValueError as error:
+        raise InputError(f"{path}, row {name}: {error}; the mask is {size[0]} x {size[1]} pixels") from None
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except FileNotFoundError:
+        raise InputError(f"there is no file {path}; check its spelling") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not a CSV file ({error}); it needs two columns, such as id,rle") from None
+    if table.shape[1] < 2:
+        raise InputError(f"{path} has {table.shape[1]} column(s); it needs two, such as id,rle")
+    return table
+
+
+def _stem(name: str, known: Mapping[str, object]) -> str:
+    """The image an id means: some competitions write ids with the file's ending, some without."""
+    return name if name in known else Path(name).stem

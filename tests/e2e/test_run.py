@@ -1,0 +1,135 @@
+"""The main job as a user does it, on phantoms, in processes of its own."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import papermill
+import pytest
+
+from seglib.images import image_size
+from seglib.samples import list_test_images
+from seglib.submission import check_submission
+
+ROOT = Path(__file__).parents[2]
+SMALL = ["--set", "image_size=64", "--set", "epochs=4", "--set", "min_steps=0", "--set", "batch_size=4"]
+
+
+def seglib(*words):
+    command = [sys.executable, "-m", "seglib", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+
+
+@pytest.fixture(scope="module")
+def data(phantoms, tmp_path_factory):
+    copy = shutil.copytree(phantoms, tmp_path_factory.mktemp("e2e") / "data")
+    (copy / "sample_submission.csv").write_text("ImageId,Mask\ntest_0002,\ntest_0000,\ntest_0003,\ntest_0001,\n")
+    return copy
+
+
+@pytest.fixture(scope="module")
+def run(data):
+    """One run of the preset quick, smaller; its folder and what it said."""
+    result = seglib("run", "--data", data, "--out", data.parent / "out", "--preset", "quick", *SMALL)
+    assert result.returncode == 0, result.stderr
+    return data.parent / "out", result
+
+
+def test_everything_that_is_promised_is_there(run):
+    folder, result = run
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    promised = {
+        f"{name}.ipynb" for name in ("01_eda", "02_training", "03_loss_curves", "04_evaluation", "05_submission")
+    }
+    promised |= {"folds.csv", "config.json", "history.csv", "scores.csv", "summary.json", "submission.csv"}
+    promised |= {"manifest.json", "report.html", "checkpoints/best.ckpt", "checkpoints/last.ckpt"}
+    assert promised <= names
+    assert sum(name.startswith("figures/") for name in names) >= 8
+    assert [line.split()[0] for line in result.stdout.splitlines()[-2:]] == ["report", "submission"]
+
+
+def test_a_line_per_epoch_comes_through_and_no_bar(run):
+    _, result = run
+    assert sum(line.startswith("epoch ") for line in result.stdout.splitlines()) == 4
+    assert result.stderr == ""
+
+
+def test_the_submission_keeps_the_template_and_can_be_decoded(run, data):
+    folder, _ = run
+    table = pd.read_csv(folder / "submission.csv", keep_default_na=False)
+    assert list(table) == ["ImageId", "Mask"]
+    assert table["ImageId"].tolist() == ["test_0002", "test_0000", "test_0003", "test_0001"]
+    sizes = {row.sample_id: image_size(row.image_path) for row in list_test_images(data).itertuples()}
+    check_submission(folder / "submission.csv", sizes)
+
+
+def test_scores_are_of_the_held_out_images_and_the_summary_is_their_mean(run):
+    folder, _ = run
+    folds, scores = pd.read_csv(folder / "folds.csv"), pd.read_csv(folder / "scores.csv")
+    assert sorted(scores["sample_id"]) == sorted(folds.loc[folds["fold"] == 0, "sample_id"])
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["dice_mean"] == pytest.approx(scores["dice"].mean())
+    assert summary["dice_mean"] > 0.3  # four epochs of four steps teach a pretrained encoder that much
+
+
+def test_the_manifest_tells_how_to_make_it_again(run, data):
+    manifest = json.loads((run[0] / "manifest.json").read_text())
+    assert manifest["preset"] == "quick"
+    assert manifest["settings"] == {"image_size": 64, "epochs": 4, "min_steps": 0, "batch_size": 4}
+    assert manifest["data_dir"] == str(data)
+    assert manifest["finished"] >= manifest["started"]
+    assert len(manifest["seconds"]) == 5
+
+
+def test_the_same_command_again_trains_nothing_and_gives_the_same_file(run, data):
+    folder, _ = run
+    before = (folder / "submission.csv").read_bytes()
+    result = seglib("run", "--data", data, "--out", folder, "--preset", "quick", *SMALL, "--only", "02,05")
+    assert result.returncode == 0, result.stderr
+    assert not [line for line in result.stdout.splitlines() if line.startswith("epoch ")]
+    assert (folder / "submission.csv").read_bytes() == before
+
+
+def test_plain_papermill_runs_a_notebook_from_anywhere(data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = {"data_dir": str(data), "output_dir": str(tmp_path / "eda")}
+    papermill.execute_notebook(str(ROOT / "notebooks/01_eda.ipynb"), "out.ipynb", given, progress_bar=False)
+    cells = nbformat.read("out.ipynb", as_version=4).cells
+    pictures = [output for cell in cells for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
+    assert len(pictures) == 3
+    assert (tmp_path / "eda" / "folds.csv").exists()
+
+
+@pytest.mark.slow
+def test_the_baseline_takes_its_first_real_steps_on_real_images_and_the_loss_falls(tmp_path):
+    """Three steps at 320 px on the CPU: the loss stays finite and falls."""
+    import torch
+
+    from seglib.batches import make_loaders
+    from seglib.config import make_config
+    from seglib.losses import bce_dice_loss
+    from seglib.models import build_model
+    from seglib.samples import list_samples
+    from seglib.training import Segmenter
+
+    real = ROOT.parent / "shared" / "data" / "isic2016"
+    if not real.exists():
+        pytest.skip("the real images are not here")
+    torch.set_num_threads(2)
+    samples = list_samples(real)[:16]
+    config = make_config("baseline", in_channels=3, white=255, batch_size=4, augment=False)
+    loader, _ = make_loaders(samples, samples[:4], config, tmp_path)
+    module = Segmenter(build_model(config), config, total_steps=3)
+    optimizer, batch, losses = module.configure_optimizers()["optimizer"], next(iter(loader)), []
+    for _ in range(3):
+        loss = bce_dice_loss(module(batch["image"]), batch["mask"])
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert all(torch.isfinite(torch.tensor(losses)))
+    assert losses[0] > losses[1] > losses[2]

@@ -1,0 +1,158 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+
+from seglib.cli import main
+from seglib.images import read_mask
+from seglib.samples import list_masks
+from seglib.submission import encode_rle, write_submission
+
+
+@pytest.fixture
+def copy(phantoms, tmp_path):
+    return shutil.copytree(phantoms, tmp_path / "copy")
+
+
+@pytest.fixture
+def stop(capsys, tmp_path):
+    """Run a command that must stop with a sentence; give the sentence."""
+
+    def stop_(*words, code=2):
+        assert main([str(word) for word in words]) == code
+        captured = capsys.readouterr()
+        sentences = captured.err.strip().splitlines()
+        assert len(sentences) == 1
+        assert "Traceback" not in captured.err
+        return sentences[0]
+
+    return stop_
+
+
+def first(folder):
+    return sorted(folder.iterdir())[0]
+
+
+def remove_test_images(data):
+    for path in (data / "Test" / "Image").iterdir():
+        path.unlink()
+
+
+def empty_masks(data):
+    for path in (data / "Train" / "Mask").iterdir():
+        cv2.imwrite(str(path), 0 * cv2.imread(str(path)))
+
+
+def leave_one(data):
+    for folder in ("Image", "Mask"):
+        for path in sorted((data / "Train" / folder).iterdir())[1:]:
+            path.unlink()
+
+
+FAULTS = {
+    "an image without its mask": (lambda data: first(data / "Train/Mask").unlink(), "has no mask"),
+    "a mask without its image": (lambda data: first(data / "Train/Image").unlink(), "has no image"),
+    "a file that is empty": (lambda data: first(data / "Train/Image").write_bytes(b""), "train_0000.jpg"),
+    "a mask cut short": (lambda data: os.truncate(first(data / "Train/Mask"), 60), "train_0000.png"),
+    "a test image that is text": (lambda data: first(data / "Test/Image").write_text("hello"), "test_0000.jpg"),
+    "all masks empty": (empty_masks, "are empty"),
+    "one image only": (leave_one, "holds 1 image"),
+    "no test images": (remove_test_images, "no test images"),
+    "no folder of masks": (lambda data: shutil.rmtree(data / "Train/Mask"), "no folder Mask"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_bad_data_is_one_sentence_and_no_output(copy, tmp_path, stop, fault):
+    spoil, words = FAULTS[fault]
+    spoil(copy)
+    assert words in stop("run", "--data", copy, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--preset", "quik"], "there is no preset 'quik'; did you mean quick?"),
+        (["--set", "epoch=3"], "there is no setting 'epoch'; did you mean epochs?"),
+        (["--only", "9"], "there is no notebook '09'"),
+        (["--data", "/nowhere/at/all"], "the data folder /nowhere/at/all does not exist"),
+        (["--out", "/proc/nothing/here"], "cannot write to /proc/nothing/here"),
+    ],
+)
+def test_a_word_that_cannot_be_is_one_sentence(phantoms, tmp_path, stop, words, sentence):
+    defaults = {"--data": str(phantoms), "--out": str(tmp_path / "out"), "--set": "encoder_weights=none"}
+    given = [word for name, value in defaults.items() if name not in words for word in (name, value)]
+    assert sentence in stop("run", "--preset", "baseline", "--set", "image_size=32", *given, *words)
+
+
+def test_a_folder_with_another_run_is_left_as_it_is(phantoms, tmp_path, stop):
+    manifest = {"data_hash": "x", "data_dir": "/elsewhere", "preset": "quick", "settings": {}}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    assert "holds a run on other data (/elsewhere)" in stop("run", "--data", phantoms, "--out", tmp_path)
+    assert [entry.name for entry in tmp_path.iterdir() if entry.is_file()] == ["manifest.json"]
+
+
+def test_an_unknown_command_explains_itself():
+    result = subprocess.run([sys.executable, "-m", "seglib", "rum"], capture_output=True, text=True)
+    assert result.returncode == 2
+    assert "invalid choice: 'rum'" in result.stderr
+
+
+def test_importing_the_package_does_nothing(tmp_path):
+    code = "import seglib, sys; print(sorted(n for n in sys.modules if n in ('torch', 'cv2', 'matplotlib')))"
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert result.stdout.strip() == "[]"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_phantoms_are_written_and_scored_by_their_own_truth(tmp_path, capsys):
+    assert main(["phantoms", "--out", str(tmp_path / "p"), "--train", "4", "--test", "3"]) == 0
+    rles = {stem: encode_rle(read_mask(path)) for stem, path in list_masks(tmp_path / "p").items()}
+    write_submission(tmp_path / "s.csv", rles)
+    words = ["score", "--truth", str(tmp_path / "p"), "--submission", str(tmp_path / "s.csv")]
+    capsys.readouterr()
+    assert main([*words, "--json", str(tmp_path / "scores.json")]) == 0
+    assert "Dice mean per image 1.0000" in capsys.readouterr().out
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert (scores["images"], scores["iou_mean"], scores["dice_pooled"]) == (3, 1.0, 1.0)
+
+
+def test_options_of_the_run_lengths_reach_the_scorer(tmp_path, capsys):
+    main(["phantoms", "--out", str(tmp_path / "p"), "--train", "2", "--test", "2"])
+    order = {"by_rows": True, "zero_based": True}
+    write_submission(
+        tmp_path / "s.csv", {s: encode_rle(read_mask(p), **order) for s, p in list_masks(tmp_path / "p").items()}
+    )
+    words = ["score", "--truth", str(tmp_path / "p"), "--submission", str(tmp_path / "s.csv")]
+    capsys.readouterr()
+    assert main([*words, "--by-rows", "--zero-based"]) == 0
+    assert "Dice mean per image 1.0000" in capsys.readouterr().out
+    main(words)
+    assert "Dice mean per image 1.0000" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("truth", ["/nowhere", "."])
+def test_a_truth_without_masks_is_named(tmp_path, monkeypatch, stop, truth):
+    monkeypatch.chdir(tmp_path)
+    assert "masks" in stop("score", "--truth", truth, "--submission", "s.csv")
+
+
+def test_an_unknown_data_set_is_named(tmp_path, stop):
+    assert "isic2016" in stop("get", "isic2017", "--out", tmp_path / "x")
+
+
+def test_the_sentence_survives_a_full_process(copy, tmp_path):
+    path = first(Path(copy) / "Train/Mask")
+    path.unlink()
+    command = [sys.executable, "-m", "seglib", "run", "--data", str(copy), "--out", str(tmp_path / "out")]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith("seglib: ")

@@ -1,0 +1,96 @@
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from seglib import figures
+
+
+@pytest.fixture
+def images():
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 256, (40 + 10 * k, 60, 1 + 2 * (k % 2)), dtype=np.uint8) for k in range(5)]
+
+
+@pytest.fixture
+def masks(images):
+    made = [np.zeros(image.shape[:2], np.uint8) for image in images]
+    for mask in made[:3]:
+        mask[10:20, 10:30] = 1
+    made[4][:] = 1  # the fourth is empty, the fifth full
+    return made
+
+
+def test_a_contact_sheet_has_a_panel_per_image_and_contours_where_there_are_borders(images, masks):
+    figure = figures.plot_samples(images, masks, list("abcde"))
+    shown = [ax for ax in figure.axes if ax.images]
+    assert [ax.get_title() for ax in shown] == list("abcde")
+    assert [len(ax.collections) for ax in shown] == [1, 1, 1, 0, 0]
+
+
+def test_predictions_are_told_from_references_by_colour_and_line(images, masks):
+    figure = figures.plot_predictions(images[:2], masks[:2], ["a", "b"], masks=masks[:2])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["prediction", "reference"]
+    assert len(figure.axes[0].collections) == 2
+    alone = figures.plot_predictions(images[:2], masks[:2], ["a", "b"])
+    assert [text.get_text() for text in alone.legends[0].get_texts()] == ["prediction"]
+
+
+def test_the_best_epoch_is_a_dashed_line_in_every_panel():
+    rows = {
+        "epoch": [1, 2, 3],
+        "train_loss": [3, 2, 1],
+        "val_loss": [3, 1, 2],
+        "val_dice": [0.1, 0.9, 0.8],
+        "lr": [1, 1, 0.5],
+    }
+    figure = figures.plot_history(pd.DataFrame(rows), 2)
+    for ax in figure.axes:
+        dashed = [line for line in ax.lines if line.get_linestyle() == "--"]
+        assert [list(line.get_xdata()) for line in dashed] == [[2, 2]]
+    assert figure.axes[0].lines[1].get_ydata().tolist() == [3, 1, 2]
+
+
+def make_scores():
+    return pd.DataFrame({"dice": [0.5, 0.9, 1.0], "target_area": [10, 50, 100], "pixels": [100, 100, 100]})
+
+
+def all_figures():
+    table = pd.DataFrame({"height": [10, 20, 10], "width": [10, 30, 10], "mask_share": [0.1, 0.5, 0.0]})
+    yield figures.plot_data(table)
+    yield figures.plot_mean_mask(np.eye(8))
+    yield figures.plot_scores(make_scores())
+    yield figures.plot_areas([0.1, 0.2], [0.3])
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_axes_carry_a_name_and_a_title(number):
+    figure = list(all_figures())[number]
+    assert isinstance(figure, Figure)
+    for ax in figure.axes:
+        assert ax.get_ylabel()
+        assert ax.get_title() or ax.get_label() == "<colorbar>"
+
+
+def test_scores_are_drawn_against_size():
+    right = figures.plot_scores(make_scores()).axes[1]
+    assert right.collections[0].get_offsets().tolist() == [[10, 0.5], [50, 0.9], [100, 1.0]]
+
+
+def test_a_saved_figure_carries_its_caption_and_is_returned(tmp_path):
+    figure = figures.plot_areas([0.1], [0.2])
+    assert figures.save_figure(figure, tmp_path / "a.png", "What it shows: Dice.") is figure
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.info["Description"] == "What it shows: Dice."
+        assert image.width == 990
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_large_images_are_thinned_before_they_are_drawn():
+    big = np.zeros((3000, 2000, 3), np.uint8)
+    mask = np.zeros((3000, 2000), np.uint8)
+    mask[:1500] = 1
+    ax = figures.plot_samples([big], [mask], ["big"]).axes[0]
+    assert max(ax.images[0].get_array().shape) <= 1000
+    assert len(ax.collections) == 1

@@ -1,0 +1,73 @@
+import ast
+from pathlib import Path
+
+import pytest
+
+import seglib
+
+PACKAGE = Path(seglib.__file__).parent
+LEAF = {"errors"}
+ALLOWED = {
+    "__init__": set(),
+    "errors": set(),
+    "progress": set(),
+    "config": LEAF,
+    "paths": LEAF,
+    "images": LEAF,
+    "synthetic": LEAF,
+    "downloads": LEAF,
+    "losses": set(),
+    "metrics": set(),
+    "history": LEAF,
+    "figures": set(),
+    "samples": LEAF | {"images", "paths"},
+    "checks": LEAF | {"images", "progress"},
+    "cache": {"images", "progress"},
+    "batches": {"cache", "config"},
+    "models": LEAF | {"config"},
+    "training": LEAF | {"batches", "config", "losses", "metrics", "models", "paths", "progress"},
+    "probabilities": {"config", "images", "progress", "training"},
+    "masks": {"metrics"},
+    "submission": LEAF | {"masks", "paths"},
+    "runs": LEAF | {"config", "paths"},
+    "report": {"paths"},
+    "__main__": {"cli"},
+}
+ONLY_IN = {
+    "albumentations": "batches",
+    "matplotlib": "figures",
+    "papermill": "runs",
+    "pytorch_lightning": "training",
+    "segmentation_models_pytorch": "models",
+}
+
+
+def imports_of(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} imports relatively"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*.py")), ids=lambda path: path.stem)
+def test_every_arrow_of_the_drawing_goes_down(path):
+    ours = {name.split(".")[1] for name in imports_of(path) if name.startswith("seglib.")}
+    assert path.stem == "cli" or ours <= ALLOWED[path.stem]
+
+
+@pytest.mark.parametrize(("library", "home"), ONLY_IN.items())
+def test_a_library_lives_in_one_module(library, home):
+    users = {path.stem for path in PACKAGE.glob("*.py") if any(n.split(".")[0] == library for n in imports_of(path))}
+    assert users == {home}
+
+
+def test_the_arrows_have_no_cycle():
+    seen = set()
+    waiting = dict(ALLOWED)
+    while waiting:
+        free = {name for name, below in waiting.items() if below - {"cli"} <= seen}
+        assert free, f"a cycle among {sorted(waiting)}"
+        seen |= free
+        waiting = {name: below for name, below in waiting.items() if name not in free}

@@ -1,0 +1,106 @@
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from seglib.config import make_config
+from seglib.errors import InputError
+from seglib.images import image_size
+from seglib.probabilities import average_symmetries, predict_probabilities, resize_probability, symmetries
+from seglib.samples import list_samples
+
+
+class Brightness(nn.Module):
+    """Logits that follow the pixels: the same wherever the image is turned to."""
+
+    def forward(self, images):
+        return 8 * (images.mean(dim=1, keepdim=True) - 0.5)
+
+
+class LeftRight(nn.Module):
+    """Logits that depend on the side of the image only: no symmetry keeps them."""
+
+    def forward(self, images):
+        ramp = torch.linspace(-3, 3, images.shape[-1])
+        return ramp.expand(images.shape[0], 1, *images.shape[2:]).clone()
+
+
+@pytest.fixture
+def config():
+    return make_config(image_size=64, in_channels=3, white=255, batch_size=3)
+
+
+def test_maps_have_the_size_of_their_files_in_the_order_of_the_files(phantoms, config):
+    paths = list_samples(phantoms)["image_path"][:7]
+    maps = list(predict_probabilities(Brightness(), config, paths))
+    assert [map_.shape for map_ in maps] == [image_size(path) for path in paths]
+    assert len({map_.shape for map_ in maps}) > 1
+    assert all(map_.dtype == np.float32 and 0 <= map_.min() and map_.max() <= 1 for map_ in maps)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 7, 50])
+def test_the_batch_size_changes_nothing(phantoms, config, batch_size):
+    paths = list_samples(phantoms)["image_path"][:7]
+    expected = list(predict_probabilities(Brightness(), config, paths))
+    found = predict_probabilities(Brightness(), make_config(**{**vars(config), "batch_size": batch_size}), paths)
+    for one, other in zip(expected, found, strict=True):
+        assert np.allclose(one, other, atol=1e-6)
+
+
+def test_a_map_lies_where_its_image_does(tmp_path, config):
+    image = np.zeros((50, 90, 3), np.uint8)
+    image[5:20, 60:85] = 255
+    cv2.imwrite(str(tmp_path / "a.png"), image)
+    (map_,) = predict_probabilities(Brightness(), config, [tmp_path / "a.png"])
+    assert ((map_ > 0.5) == (image[..., 0] > 0)).mean() > 0.98
+
+
+def test_no_files_give_no_maps(config):
+    assert list(predict_probabilities(Brightness(), config, [])) == []
+
+
+def test_an_unreadable_file_is_named(tmp_path, config):
+    (tmp_path / "a.png").touch()
+    with pytest.raises(InputError, match=r"a\.png"):
+        list(predict_probabilities(Brightness(), config, [tmp_path / "a.png"]))
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 8])
+def test_averaging_over_symmetries_changes_nothing_for_a_network_that_has_them(config, count):
+    images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    plain = average_symmetries(Brightness(), images, config)
+    found = average_symmetries(Brightness(), images, make_config(**{**vars(config), "tta": count}))
+    assert torch.allclose(plain, found, atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [2, 4, 8])
+def test_averaging_makes_the_map_of_any_network_turn_with_the_image(config, count):
+    """The mean over a group of symmetries is itself symmetric under each of them."""
+    network, settings = LeftRight(), make_config(**{**vars(config), "tta": count})
+    images = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
+    map_ = average_symmetries(network, images, settings)
+    for turns, flips in symmetries(count):
+        turned = torch.rot90(images, turns, (2, 3)).flip(flips)
+        moved = torch.rot90(map_, turns, (1, 2)).flip([axis - 1 for axis in flips])
+        assert torch.allclose(average_symmetries(network, turned, settings), moved, atol=1e-6)
+
+
+def test_the_eight_symmetries_are_different():
+    square = torch.arange(9).reshape(1, 1, 3, 3)
+    assert len({tuple(torch.rot90(square, t, (2, 3)).flip(f).ravel().tolist()) for t, f in symmetries(8)}) == 8
+
+
+def test_resizing_keeps_the_middle_of_an_edge_in_place():
+    probability = torch.zeros(8, 8)
+    probability[:, 4:] = 1
+    wide = resize_probability(probability, (16, 32))
+    assert wide.shape == (16, 32)
+    assert ((wide > 0.5) == (np.arange(32) >= 16)).all()
+
+
+def test_the_network_is_put_in_evaluation_mode(phantoms, config):
+    network = nn.Sequential(nn.BatchNorm2d(3), Brightness())
+    before = network[0].running_mean.clone()
+    list(predict_probabilities(network, config, list_samples(phantoms)["image_path"][:3]))
+    assert torch.equal(network[0].running_mean, before)

@@ -1,0 +1,135 @@
+import json
+import os
+import re
+
+import nbformat
+import pytest
+
+from seglib import runs
+from seglib.errors import InputError
+
+
+def write_notebook(path, *sources):
+    """A notebook whose first cell is its parameters."""
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    cells[0].metadata["tags"] = ["parameters"]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), path)
+
+
+@pytest.fixture
+def notebook(tmp_path, monkeypatch):
+    """Make a notebook and have it found; give where its executed copy goes."""
+
+    def make(*sources):
+        write_notebook(tmp_path / "source.ipynb", *sources)
+        monkeypatch.setattr(runs, "find_notebook", lambda _: tmp_path / "source.ipynb")
+        return tmp_path / "out.ipynb"
+
+    return make
+
+
+def test_parameters_reach_the_notebook_and_those_it_does_not_declare_stay_away(notebook, tmp_path):
+    output = notebook("a = 1  # a number", f"open({str(tmp_path / 'found')!r}, 'w').write(repr(a))")
+    runs.run_notebook("any", output, {"a": {"b": 1e-4}, "other": 5})
+    assert (tmp_path / "found").read_text() == "{'b': 0.0001}"
+    assert "other" not in nbformat.read(output, as_version=4).cells[1].source
+
+
+def test_what_the_user_can_mend_comes_through_as_such(notebook):
+    output = notebook("a = 1", "from seglib.errors import InputError", "raise InputError('x.png is broken; mend it')")
+    with pytest.raises(InputError, match=r"^x\.png is broken; mend it$"):
+        runs.run_notebook("any", output, {})
+    assert output.exists()
+
+
+def test_a_failing_cell_is_named_with_where_to_read_more(notebook):
+    output = notebook("a = 1", "1 / 0")
+    with pytest.raises(RuntimeError, match=r"04_x failed in cell 2: ZeroDivisionError.*out\.ipynb"):
+        runs.run_notebook("04_x", output, {})
+
+
+@pytest.mark.parametrize("leave", ["import sys; sys.exit(0)", "import os; os._exit(0)"])
+def test_leaving_in_the_middle_is_no_success(notebook, leave):
+    output = notebook("a = 1", leave, "b = 2")
+    with pytest.raises(RuntimeError, match="04_x did not end"):
+        runs.run_notebook("04_x", output, {})
+
+
+def test_what_the_notebook_prints_is_seen_while_it_runs(notebook, capsys):
+    runs.run_notebook("any", notebook("a = 1", "print('epoch 1')"), {})
+    assert "epoch 1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("only", "names"),
+    [(None, list(runs.NOTEBOOKS)), ("2", ["02_training"]), ("05, 01_eda", ["01_eda", "05_submission"])],
+)
+def test_notebooks_are_chosen_by_number_and_run_in_their_own_order(only, names):
+    assert runs.choose_notebooks(only) == names
+
+
+def test_an_unknown_notebook_is_named():
+    with pytest.raises(InputError, match="no notebook '07'; choose from 01, 02, 03, 04, 05"):
+        runs.choose_notebooks("02,07")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [(["epoch=3"], "did you mean epochs?"), (["epochs"], "--set epochs has no value"), (["epochs=x"], "whole number")],
+)
+def test_misspelt_settings_stop_at_once(words, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        runs.parse_settings("quick", words)
+
+
+def make_manifest(folder, **changes):
+    facts = {"data_hash": "h", "data_dir": "/d", "preset": "quick", "settings": {"epochs": 3}} | changes
+    (folder / "manifest.json").write_text(json.dumps(facts))
+
+
+def check(folder, **changes):
+    facts = {"data_hash": "h", "preset": "quick", "settings": {"epochs": 3}} | changes
+    runs.check_output(folder, **facts)
+
+
+def test_a_folder_without_a_run_or_with_the_same_one_is_used(tmp_path):
+    check(tmp_path)
+    make_manifest(tmp_path)
+    check(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"data_hash": "other"}, "on other data"),
+        ({"settings": {"epochs": 4}}, "epochs=3, not 4"),
+        ({"preset": "baseline"}, "architecture=Unet, not plain"),
+    ],
+)
+def test_two_runs_are_not_mixed_in_one_folder(tmp_path, changes, words):
+    make_manifest(tmp_path)
+    with pytest.raises(InputError, match=words):
+        check(tmp_path, **changes)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"data_hash": 1, "data_dir": 2, "preset": "no", "settings": {}}'])
+def test_a_manifest_of_something_else_is_refused(tmp_path, text):
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(InputError, match="not a manifest"):
+        check(tmp_path)
+
+
+def test_the_hash_of_a_listing_follows_names_and_sizes_and_not_the_place(tmp_path):
+    hashes = []
+    for place, size in (("a", 3), ("b", 3), ("c", 4)):
+        (tmp_path / place / "Image").mkdir(parents=True)
+        (tmp_path / place / "Image" / "x.png").write_bytes(b"1" * size)
+        hashes.append(runs.hash_listing([str(tmp_path / place / "Image" / "x.png")]))
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_the_machine_is_described_well_enough_to_make_the_run_again():
+    facts = runs.describe_machine()
+    assert facts["processors"] == os.cpu_count()
+    assert {"torch", "numpy", "papermill"} <= set(facts["versions"])

@@ -1,0 +1,183 @@
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from pycocotools import mask as coco
+
+from seglib.errors import InputError
+from seglib.images import read_mask
+from seglib.submission import (
+    check_submission,
+    count_foreground,
+    decode_rle,
+    encode_rle,
+    find_template,
+    read_submission,
+    score_submission,
+    write_submission,
+)
+
+MASK = np.array([[0, 1, 1], [0, 1, 0]])  # columns: 00 11 10, rows: 011 010
+
+
+@pytest.mark.parametrize(
+    ("order", "text"),
+    [
+        ({}, "3 3"),
+        ({"by_rows": True}, "2 2 5 1"),
+        ({"zero_based": True}, "2 3"),
+        ({"by_rows": True, "zero_based": True}, "1 2 4 1"),
+    ],
+)
+def test_run_lengths_of_six_pixels(order, text):
+    assert encode_rle(MASK, **order) == text
+    assert decode_rle(text, (2, 3), **order).tolist() == MASK.tolist()
+
+
+@pytest.mark.parametrize("by_rows", [False, True])
+@pytest.mark.parametrize("zero_based", [False, True])
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99, 1.0])
+def test_decoding_undoes_encoding_of_masks_that_are_not_square(by_rows, zero_based, share):
+    order = {"by_rows": by_rows, "zero_based": zero_based}
+    mask = (np.random.default_rng(0).random((37, 53)) < share).astype(np.uint8)
+    text = encode_rle(mask, **order)
+    assert np.array_equal(decode_rle(text, mask.shape, **order), mask)
+    assert count_foreground(text) == mask.sum()
+
+
+@pytest.mark.filterwarnings("ignore:__array__")  # pycocotools beside numpy 2
+def test_the_runs_are_those_of_pycocotools():
+    mask = (np.random.default_rng(1).random((40, 23)) < 0.4).astype(np.uint8)
+    theirs = coco.frPyObjects({"size": [40, 23], "counts": uncompressed(encode_rle(mask), mask.size)}, 40, 23)
+    assert np.array_equal(coco.decode(theirs), mask)
+
+
+def uncompressed(text, size):
+    """Kaggle's "start length" pairs as COCO's lengths of background and foreground in turn."""
+    numbers = [int(word) for word in text.split()]
+    counts, at = [], 0
+    for start, length in zip(numbers[::2], numbers[1::2], strict=True):
+        counts += [start - 1 - at, length]
+        at = start - 1 + length
+    return [*counts, size - at]
+
+
+def test_an_empty_mask_is_an_empty_text_and_a_full_one_a_single_run():
+    assert encode_rle(np.zeros((4, 5))) == ""
+    assert encode_rle(np.ones((4, 5))) == "1 20"
+    assert encode_rle(255 * MASK) == encode_rle(MASK)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("1", "come in pairs"),
+        ("a b", "whole numbers"),
+        ("1.5 2", "whole numbers"),
+        ("0 1", "leaves the image"),
+        ("6 2", "leaves the image of 6 pixels"),
+        ("1 0", "shorter than 1"),
+        ("3 2 1 1", "not in order"),
+        ("1 3 2 2", "overlap"),
+        ("1 2 3 1", "touch"),
+        ("99999999999999999999 1", "whole numbers"),
+    ],
+)
+def test_runs_that_cannot_be_are_refused(text, words):
+    with pytest.raises(ValueError, match=words):
+        decode_rle(text, (2, 3))
+
+
+def test_the_last_pixel_can_be_foreground():
+    assert decode_rle("6 1", (2, 3)).tolist() == [[0, 0, 0], [0, 0, 1]]
+
+
+def test_without_a_template_rows_are_sorted_by_id(tmp_path):
+    write_submission(tmp_path / "s.csv", {"b": "1 2", "a": ""})
+    assert (tmp_path / "s.csv").read_text() == "id,rle\na,\nb,1 2\n"
+
+
+@pytest.mark.parametrize("ending", ["", ".jpg"])
+def test_a_template_gives_columns_order_and_ids(tmp_path, ending):
+    (tmp_path / "t.csv").write_text(f"ImageId,EncodedPixels\nb{ending},1 1\na{ending},\n")
+    write_submission(tmp_path / "s.csv", {"a": "3 3", "b": ""}, template=tmp_path / "t.csv")
+    assert (tmp_path / "s.csv").read_text() == f"ImageId,EncodedPixels\nb{ending},\na{ending},3 3\n"
+
+
+def test_images_that_a_template_leaves_out_come_last(tmp_path):
+    (tmp_path / "t.csv").write_text("id,rle\nc,\n")
+    write_submission(tmp_path / "s.csv", {"b": "", "a": "", "c": ""}, template=tmp_path / "t.csv")
+    assert pd.read_csv(tmp_path / "s.csv")["id"].tolist() == ["c", "a", "b"]
+
+
+def test_a_template_that_asks_for_an_unknown_image_is_refused_and_nothing_is_written(tmp_path):
+    (tmp_path / "t.csv").write_text("id,rle\nz,\n")
+    with pytest.raises(InputError, match=r"t\.csv asks for z"):
+        write_submission(tmp_path / "s.csv", {"a": ""}, template=tmp_path / "t.csv")
+    assert not (tmp_path / "s.csv").exists()
+
+
+def test_the_template_is_found_in_any_case(tmp_path):
+    assert find_template(tmp_path) is None
+    (tmp_path / "Sample_Submission.csv").touch()
+    assert find_template(tmp_path) == tmp_path / "Sample_Submission.csv"
+
+
+def test_ids_that_look_like_numbers_or_nothing_keep_their_text(tmp_path):
+    write_submission(tmp_path / "s.csv", {"007": "1 1", "NA": "", "null": "2 2"})
+    assert read_submission(tmp_path / "s.csv") == {"007": "1 1", "NA": "", "null": "2 2"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("id,rle\na,1 1\n", "disagree about b"),
+        ("id,rle\na,1 1\nb,\nc,\n", "disagree about c"),
+        ("id,rle\na,7 1\nb,\n", "row a: a run leaves the image of 6 pixels; the mask is 2 x 3"),
+        ("id,rle\na,1 1\na,2 2\nb,\n", "two rows for a"),
+        ("id\na\nb\n", "has 1 column"),
+        ("", "not a CSV file"),
+    ],
+)
+def test_a_submission_is_checked_before_anybody_uploads_it(tmp_path, text, words):
+    (tmp_path / "s.csv").write_text(text)
+    with pytest.raises(InputError, match=words):
+        check_submission(tmp_path / "s.csv", {"a": (2, 3), "b": (2, 3)})
+
+
+def test_a_good_submission_passes_in_its_own_order_only(tmp_path):
+    write_submission(tmp_path / "s.csv", {"a": encode_rle(np.ones((2, 3)), zero_based=True)})
+    check_submission(tmp_path / "s.csv", {"a": (2, 3)}, zero_based=True)
+    with pytest.raises(InputError, match="row a"):
+        check_submission(tmp_path / "s.csv", {"a": (2, 3)})
+
+
+@pytest.fixture
+def truth(tmp_path):
+    folder = tmp_path / "truth"
+    folder.mkdir()
+    paths = {"a": folder / "a.png", "b": folder / "b.png"}
+    cv2.imwrite(str(paths["a"]), (255 * MASK).astype(np.uint8))
+    cv2.imwrite(str(paths["b"]), np.zeros((4, 4), np.uint8))
+    return paths
+
+
+def test_scores_are_per_image_and_an_empty_pair_is_right(tmp_path, truth):
+    (tmp_path / "s.csv").write_text("image,runs\nb.jpg,\na.jpg,3 2\n")  # two of the three pixels of a
+    scores = score_submission(tmp_path / "s.csv", truth, read_mask)
+    assert scores["sample_id"].tolist() == ["a", "b"]
+    assert scores["dice"].tolist() == pytest.approx([4 / 5, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("id,rle\na,\n", "has no row for b"), ("id,rle\na,\nb,\nc,\n", "without reference, c")]
+)
+def test_submission_and_truth_must_name_the_same_images(tmp_path, truth, text, words):
+    (tmp_path / "s.csv").write_text(text)
+    with pytest.raises(InputError, match=words):
+        score_submission(tmp_path / "s.csv", truth, read_mask)
+
+
+def test_a_missing_submission_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"there is no file .*s\.csv"):
+        read_submission(tmp_path / "s.csv")
