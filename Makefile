@@ -39,6 +39,7 @@ lab: .venv/.lab
 
 .venv/.lab: .venv/.run
 	$(PIP) -e ".[encoders,lab]"
+	$(BIN)/jupyter labextension disable "@jupyterlab/apputils-extension:announcements" # it asks the network for news
 	touch $@
 
 clean:

@@ -86,13 +86,13 @@ def _say_duration(settings: config.Config, count: int) -> None:
     """Hours are announced before they are spent."""
     import dataclasses
 
-    from seglib import models, training
+    from seglib import durations, models
 
     known = dataclasses.replace(settings, in_channels=settings.in_channels or 3, white=settings.white or 255)
     val_size = round(count * settings.val_fraction)
     network = models.build_model(known)
-    seconds = training.estimate_seconds(network, known, train_size=count - val_size, val_size=val_size)
-    print(training.describe_duration(seconds), flush=True)
+    seconds = durations.estimate_seconds(network, known, train_size=count - val_size, val_size=val_size)
+    print(durations.describe_duration(seconds), flush=True)
 
 
 def _get(arguments: argparse.Namespace) -> None:

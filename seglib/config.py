@@ -114,7 +114,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "encoder_weights": "package",
         "image_size": 192,
         "epochs": 10,
-        "min_steps": 150,
+        "min_steps": 100,
         "max_steps": 420,
         "optimizer": "adamw",
         "learning_rate": 2e-3,

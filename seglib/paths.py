@@ -103,6 +103,12 @@ def resolve_output_dir(output_dir: str | Path, *, create: bool = False) -> Path:
     return folder
 
 
+def shorten(path: Path) -> str:
+    """A path as seen from the project's root where it lies near it, so that what is written about a run can travel."""
+    root = find_project_root(Path(__file__).parent)
+    return os.path.relpath(path, root) if path.is_relative_to(root.parent) else str(path)
+
+
 def find_cache_dir(output_dir: Path) -> Path:
     """Where decoded images are kept: ``SEGLIB_CACHE``, to share them between runs, or a folder of the run."""
     return Path(os.environ.get("SEGLIB_CACHE") or output_dir / "cache")

@@ -11,11 +11,10 @@ from torch.nn import functional as F  # noqa: N812  the field's name for it
 
 from seglib.config import Config
 from seglib.images import read_image, resize_image
+from seglib.models import autocast, scale_images
 from seglib.progress import track
-from seglib.training import choose_precision, scale_images
 
 Size = tuple[int, int]  # height, width
-AUTOCAST_TYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 def predict_probabilities(network: nn.Module, config: Config, image_paths: Sequence[str]) -> Iterator[np.ndarray]:
@@ -87,12 +86,11 @@ def average_symmetries(network: nn.Module, images: Tensor, config: Config) -> Te
     Returns:
         float32 (N, S, S) in [0, 1].
     """
-    dtype = AUTOCAST_TYPES.get(choose_precision(config.precision))
     total = torch.zeros(images[:, 0].shape, device=images.device)
     scaled = scale_images(images)
     for turns, flips in symmetries(config.tta):
         turned = torch.rot90(scaled, turns, (2, 3)).flip(flips)
-        with torch.autocast(images.device.type, dtype, enabled=dtype is not None):
+        with autocast(config, images.device):
             logits = network(turned.contiguous(memory_format=torch.channels_last))
         total += torch.rot90(logits.float().sigmoid().flip(flips), -turns, (2, 3))[:, 0]
     return total / config.tta

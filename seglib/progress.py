@@ -3,29 +3,32 @@
 import os
 import sys
 from collections.abc import Iterable
-from typing import TypeVar
 
 from tqdm import tqdm
-
-Thing = TypeVar("Thing")
 
 
 def is_watched() -> bool:
     """Whether somebody watches: a terminal, JupyterLab, or an interactive session on Kaggle.
 
+    A kernel has no terminal of its own; who started it from one says so in ``SEGLIB_WATCHED``.
+
     Elsewhere, as under papermill, a bar would be a thousand lines of log.
     """
     in_lab = "JPY_SESSION_NAME" in os.environ  # set by the server for kernels that belong to an open notebook
-    return sys.stderr.isatty() or in_lab or os.environ.get("KAGGLE_KERNEL_RUN_TYPE") == "Interactive"
+    on_terminal = sys.stderr.isatty() or "SEGLIB_WATCHED" in os.environ
+    return on_terminal or in_lab or os.environ.get("KAGGLE_KERNEL_RUN_TYPE") == "Interactive"
 
 
-def track(things: Iterable[Thing], label: str, *, total: int | None = None, unit: str = "image") -> Iterable[Thing]:
+def track(things: Iterable, label: str, *, total: int | None = None, unit: str = "image", leave: bool = True) -> tqdm:
     """The same things, with a bar that advances by one for each where somebody watches.
+
+    Going through the result advances the bar; so does its method ``update``, where the loop is somebody else's.
 
     Args:
         things: what is gone through.
         label: a few words before the bar.
         total: how many there are, where ``things`` has no length.
         unit: what one of them is.
+        leave: keep the full bar on the screen when it is done.
     """
-    return tqdm(things, desc=label, total=total, unit=unit, disable=not is_watched())
+    return tqdm(things, desc=label, total=total, unit=unit, leave=leave, disable=not is_watched())

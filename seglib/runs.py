@@ -1,10 +1,12 @@
 """Notebooks -> executed notebooks with a manifest. papermill lives here only."""
 
+import dataclasses
 import hashlib
 import importlib.metadata
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import time
@@ -20,7 +22,7 @@ from traitlets.config import Config as KernelSettings
 import seglib
 from seglib.config import Config, make_config
 from seglib.errors import InputError
-from seglib.paths import write_text
+from seglib.paths import shorten, write_text
 
 NOTEBOOKS = ("01_eda", "02_training", "03_loss_curves", "04_evaluation", "05_submission")
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "segmentation-models-pytorch", "timm", "albumentations")
@@ -161,17 +163,21 @@ def run_notebooks(
         "settings": dict(settings),
     }
     earlier = read_manifest(output_dir) or {}
-    manifest = {**describe_machine(), "command": " ".join(["seglib", *sys.argv[1:]]), **parameters}
+    manifest = {**describe_machine(), "command": shlex.join(["seglib", *sys.argv[1:]]), **parameters}
+    manifest |= {"data_dir": shorten(data_dir), "output_dir": shorten(output_dir)}
+    manifest |= describe_config(output_dir, make_config(preset, **settings))
     manifest |= {"data_hash": data_hash, "started": _now(), "finished": None, "seconds": earlier.get("seconds", {})}
     _write_manifest(output_dir, manifest)
     os.environ.pop("JPY_SESSION_NAME", None)  # a run started from a cell of JupyterLab is not watched by it
+    if sys.stderr.isatty():
+        os.environ["SEGLIB_WATCHED"] = "1"  # its kernels draw bars, and we pass them on
     for number, name in enumerate(names, start=1):
         say(f"[{number}/{len(names)}] {name}")
         started = time.perf_counter()
         run_notebook(name, output_dir / f"{name}.ipynb", parameters)
         manifest["seconds"][name] = round(time.perf_counter() - started, 1)
         _write_manifest(output_dir, manifest)
-    manifest["finished"] = _now()
+    manifest |= describe_config(output_dir, make_config(preset, **settings)) | {"finished": _now()}
     _write_manifest(output_dir, manifest)
     return manifest
 
@@ -188,6 +194,8 @@ def run_notebook(name: str, output: Path, parameters: Mapping[str, Any]) -> None
     given = {key: value for key, value in parameters.items() if key in known}
     part = output.with_name(f".{output.name}")  # a run that is killed leaves the executed notebook of before
     streams = {"stdout_file": sys.stdout, "coalesce_streams": True, "progress_bar": False}
+    if "SEGLIB_WATCHED" in os.environ:
+        streams["stderr_file"] = sys.stderr
     if os.name == "posix":  # sockets of this machine only: nobody listens in, and ipykernel has nothing to warn of
         streams["config"] = KernelSettings({"KernelManager": {"transport": "ipc"}})
     try:
@@ -211,6 +219,13 @@ def _check_completed(path: Path) -> None:
         status = cell.metadata.get("papermill", {}).get("status")
         if cell.cell_type == "code" and status != "completed":
             raise RuntimeError(f"a cell was not completed but is {status}")
+
+
+def describe_config(output_dir: Path, config: Config) -> dict[str, Any]:
+    """Every number of a run and its seed: as 02_training completed them from the data, or as they are given."""
+    path = output_dir / "config.json"
+    fields = json.loads(path.read_text(encoding="utf-8")) if path.exists() else dataclasses.asdict(config)
+    return {"seed": fields["seed"], "config": fields}
 
 
 def describe_machine() -> dict[str, Any]:

@@ -3,32 +3,39 @@
 import dataclasses
 import logging
 import math
+import signal
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import pandas as pd
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from seglib.batches import Batch
 from seglib.config import Config
+from seglib.durations import planned_epochs
 from seglib.errors import InputError
 from seglib.losses import bce_dice_loss, seed_loss
 from seglib.metrics import dice_score, iou_score
-from seglib.models import build_model
+from seglib.models import build_model, choose_precision, scale_images
 from seglib.paths import write_text
-from seglib.progress import is_watched
+from seglib.progress import track
 
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", ".*IProgress not found.*")  # in a notebook it asks for widgets we do not use
+    import pytorch_lightning as pl
+    from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+
+PRECISION_NAMES = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}  # ours -> Lightning's
 HISTORY_COLUMNS = (
     "epoch train_loss val_loss val_dice val_iou val_loss_seed lr seconds images_per_second".split()  # one row an epoch
 )
-LONG_RUN_SECONDS = 3600  # a run expected to last longer says so before it starts
 
 
 class Segmenter(pl.LightningModule):
@@ -84,11 +91,6 @@ class Segmenter(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
 
-def scale_images(images: Tensor) -> Tensor:
-    """uint8 (N, C, H, W) -> float in [0, 1], by the constant 255 and never by the images' own maximum."""
-    return images.float().div(255).contiguous(memory_format=torch.channels_last)
-
-
 def _parameter_groups(network: nn.Module, config: Config) -> list[dict[str, Any]]:
     """The decoder (or the whole network) first, so that the rate in the history is ``learning_rate``."""
     encoder = getattr(network, "encoder", None)
@@ -135,16 +137,28 @@ def fit(
         limit_train_batches=steps_per_epoch,
         accelerator="auto",
         devices=1,
-        precision=choose_precision(config.precision),
+        precision=PRECISION_NAMES[choose_precision(config.precision)],
         callbacks=_callbacks(config, output_dir),
-        enable_progress_bar=is_watched(),
+        enable_progress_bar=False,  # EpochBar is ours: one bar per epoch, and silence in a log
         logger=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         default_root_dir=output_dir,
     )
-    trainer.fit(module, train_loader, val_loader, ckpt_path=last if last.exists() else None, weights_only=True)
+    with _plain_interrupts():
+        trainer.fit(module, train_loader, val_loader, ckpt_path=last if last.exists() else None, weights_only=True)
     return pd.read_csv(output_dir / "history.csv")
+
+
+@contextmanager
+def _plain_interrupts() -> Iterator[None]:
+    """Lightning answers an interrupt by leaving the process and ignoring all further ones; a notebook must not."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as stop:
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt("training was stopped; run the same again to go on after the last epoch") from stop
 
 
 def _check_same_numbers(last: Path, config: Config) -> None:
@@ -158,30 +172,6 @@ def _check_same_numbers(last: Path, config: Config) -> None:
             )
 
 
-def planned_epochs(config: Config, steps_per_epoch: int) -> int:
-    """``config.epochs``, raised for small data sets and lowered for large ones to keep to the steps asked for.
-
-    Example:
-        >>> planned_epochs(Config(epochs=10, min_steps=150, max_steps=400), steps_per_epoch=5)
-        30
-    """
-    epochs = max(config.epochs, math.ceil(config.min_steps / steps_per_epoch))
-    return max(1, min(epochs, config.max_steps // steps_per_epoch)) if config.max_steps else epochs
-
-
-def choose_precision(precision: str) -> str:
-    """Lightning's word for a precision; "auto" takes what the chip multiplies fast.
-
-    bfloat16 where the GPU or the CPU has it, half precision on older GPUs, single precision elsewhere.
-    """
-    if precision == "auto" and torch.cuda.is_available():
-        precision = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "16"
-    elif precision == "auto":
-        has_bf16 = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
-        precision = "bf16" if has_bf16 else "32"
-    return {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[precision]
-
-
 def _callbacks(config: Config, output_dir: Path) -> list[Callback]:
     folder = output_dir / "checkpoints"
     mode = "min" if config.monitor == "val_loss" else "max"
@@ -192,7 +182,28 @@ def _callbacks(config: Config, output_dir: Path) -> list[Callback]:
     callbacks = [HistoryWriter(output_dir / "history.csv"), best, last]
     if config.stop_patience:
         callbacks.append(EarlyStopping(config.monitor, patience=config.stop_patience, mode=mode))
-    return [*callbacks, TQDMProgressBar()] if is_watched() else callbacks
+    return [EpochBar(), *callbacks]
+
+
+class EpochBar(Callback):
+    """A bar that fills once per epoch and makes room for the line that ``HistoryWriter`` prints."""
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: Segmenter) -> None:
+        """Draw an empty bar."""
+        label = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+        self.bar = track(range(int(trainer.num_training_batches)), label, unit="batch", leave=False)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Segmenter, *_: Any) -> None:
+        """Fill it by one batch."""
+        self.bar.update()
+
+    def on_validation_end(self, trainer: pl.Trainer, module: Segmenter) -> None:
+        """Take it away."""
+        self.bar.close()
+
+    def on_exception(self, trainer: pl.Trainer, module: Segmenter, exception: BaseException) -> None:
+        """Leave no half-drawn bar behind."""
+        self.bar.close()
 
 
 class HistoryWriter(Callback):
@@ -246,8 +257,8 @@ def _epoch_line(row: dict[str, float], epochs: int) -> str:
 def _quiet_lightning() -> None:
     """Keep hints for developers of Lightning out of the notebooks."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    for about in (".*does not have many workers.*", ".*exists and is not empty.*", ".*number of training batches.*"):
-        warnings.filterwarnings("ignore", about)
+    for about in ("does not have many workers", "exists and is not empty", "number of training batches", "treespec"):
+        warnings.filterwarnings("ignore", f".*{about}.*")
 
 
 def load_checkpoint(path: Path) -> tuple[nn.Module, Config]:
@@ -267,62 +278,3 @@ def load_checkpoint(path: Path) -> tuple[nn.Module, Config]:
     network = build_model(config, pretrained=False)
     network.load_state_dict({name.removeprefix("network."): value for name, value in weights.items()})
     return network.eval().to(memory_format=torch.channels_last), config
-
-
-def estimate_seconds(network: nn.Module, config: Config, *, train_size: int, val_size: int) -> float:
-    """How long training would last at most on this machine, from one small step done for real.
-
-    The optimizer is not called, so the network keeps its weights.
-
-    Args:
-        network: the one to be trained; it is left as it was.
-        config: the numbers.
-        train_size: training images.
-        val_size: validation images; each costs a third of a training image.
-    """
-    per_image = _seconds_per_image(network, config)
-    steps = max(1, train_size // config.batch_size)
-    epochs = planned_epochs(config, steps)
-    trained = min(steps, config.max_steps or steps) * config.batch_size
-    return epochs * (trained + val_size / 3) * per_image
-
-
-def _seconds_per_image(network: nn.Module, config: Config) -> float:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    kept = {name: value.clone() for name, value in network.state_dict().items()}  # batch statistics would move
-    network.to(device, memory_format=torch.channels_last).train()
-    seconds = _time_step(network, config, 2, device)
-    if seconds < 2:  # quick enough to be measured again, warm and at a size that is nearer to a batch
-        seconds = _time_step(network, config, 8, device)
-    network.zero_grad(set_to_none=True)
-    network.cpu().load_state_dict(kept)
-    return seconds
-
-
-def _time_step(network: nn.Module, config: Config, count: int, device: torch.device) -> float:
-    """Seconds per image of one forward and backward pass over ``count`` images."""
-    size = (count, config.in_channels, config.image_size, config.image_size)
-    images = torch.zeros(size, dtype=torch.uint8, device=device)
-    dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(choose_precision(config.precision))
-    started = time.perf_counter()
-    with torch.autocast(device.type, dtype, enabled=dtype is not None):
-        logits = network(scale_images(images))
-    bce_dice_loss(logits, torch.zeros_like(logits)).backward()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return (time.perf_counter() - started) / count
-
-
-def describe_duration(seconds: float) -> str:
-    """What to expect, in a sentence; with the cure where it is hours.
-
-    Example:
-        >>> describe_duration(540)
-        'training takes about 9 minutes on this machine'
-    """
-    if seconds <= LONG_RUN_SECONDS:
-        return f"training takes about {max(1, round(seconds / 60))} minutes on this machine"
-    return (
-        f"training may take up to {seconds / 3600:.0f} hours on this machine (early stopping may end it sooner); "
-        "a GPU, the preset quick (PRESET=quick), or fewer epochs or a smaller image_size (--set epochs=5) is the cure"
-    )

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from seglib import paths
@@ -86,6 +88,13 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
         paths.write_text(path, "half \ud800")
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["table.csv"]
+
+
+def test_paths_near_the_project_are_written_as_seen_from_it(tmp_path):
+    root = paths.find_project_root(Path(paths.__file__).parent)
+    assert paths.shorten(root / "outputs" / "run") == "outputs/run"
+    assert paths.shorten(root.parent / "shared" / "set") == "../shared/set"
+    assert paths.shorten(tmp_path) == str(tmp_path)
 
 
 def test_the_cache_can_be_shared_between_runs(tmp_path, monkeypatch):

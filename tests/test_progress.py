@@ -9,6 +9,7 @@ from seglib import progress
 def nobody(monkeypatch):
     monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
     monkeypatch.delenv("KAGGLE_KERNEL_RUN_TYPE", raising=False)
+    monkeypatch.delenv("SEGLIB_WATCHED", raising=False)
 
 
 @pytest.mark.parametrize(
@@ -17,6 +18,7 @@ def nobody(monkeypatch):
         ("JPY_SESSION_NAME", "02.ipynb", True),
         ("KAGGLE_KERNEL_RUN_TYPE", "Interactive", True),
         ("KAGGLE_KERNEL_RUN_TYPE", "Batch", False),
+        ("SEGLIB_WATCHED", "1", True),
         ("OTHER", "1", False),
     ],
 )

@@ -80,9 +80,13 @@ def test_the_manifest_tells_how_to_make_it_again(run, data):
     manifest = json.loads((run[0] / "manifest.json").read_text())
     assert manifest["preset"] == "quick"
     assert manifest["settings"] == {"image_size": 64, "epochs": 4, "min_steps": 0, "batch_size": 4}
-    assert manifest["data_dir"] == str(data)
+    assert Path(manifest["data_dir"]).name == data.name
     assert manifest["finished"] >= manifest["started"]
     assert len(manifest["seconds"]) == 5
+    assert manifest["config"] == json.loads((run[0] / "config.json").read_text())
+    assert (manifest["seed"], manifest["config"]["in_channels"]) == (0, 3)
+    assert manifest["data_hash"]
+    assert manifest["versions"]["torch"]
 
 
 def test_the_same_command_again_trains_nothing_and_gives_the_same_file(run, data):

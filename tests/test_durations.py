@@ -1,0 +1,53 @@
+import dataclasses
+import time
+
+import pytest
+import torch
+
+from seglib import durations
+from seglib.config import make_config
+from seglib.durations import describe_duration, estimate_seconds, planned_epochs
+from seglib.losses import bce_dice_loss
+from seglib.models import UNet, build_model, scale_images
+
+
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch):
+    monkeypatch.setattr(UNet.__init__, "__kwdefaults__", {"norm": "none", "widths": (8, 12, 16)})
+
+
+@pytest.mark.parametrize(("steps", "expected"), [(5, 30), (40, 10), (100, 4), (1000, 1)])
+def test_epochs_keep_to_the_steps_asked_for(steps, expected):
+    config = make_config(epochs=10, min_steps=150, max_steps=400)
+    assert planned_epochs(config, steps) == expected
+
+
+def test_an_estimate_grows_with_the_work_and_leaves_the_network_alone(tiny):
+    config = dataclasses.replace(tiny, norm="batch")
+    network = build_model(config)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    few, many = (estimate_seconds(network, config, train_size=size, val_size=0) for size in (8, 8000))
+    assert 100 < many / few < 10_000
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+
+
+def test_hours_are_announced_with_a_cure():
+    assert "40 hours" in describe_duration(40 * 3600)
+    assert "quick" in describe_duration(40 * 3600)
+    assert "hours" not in describe_duration(300)
+
+
+def test_an_estimate_is_steps_and_validation_at_the_measured_speed(tiny, monkeypatch):
+    monkeypatch.setattr(durations, "_seconds_per_image", lambda *_: 0.5)
+    # 2 epochs of 5 steps of 4 images, and a third of 6 validation images: 2 * (20 + 2) * 0.5
+    assert estimate_seconds(None, tiny, train_size=22, val_size=6) == 22
+
+
+def test_the_measured_speed_is_that_of_real_steps(tiny):
+    config = dataclasses.replace(tiny, image_size=192, norm="batch")
+    network, images = build_model(config), torch.zeros(8, 3, 192, 192, dtype=torch.uint8)
+    started = time.perf_counter()
+    for _ in range(4):
+        bce_dice_loss(network(scale_images(images)), images[:, :1]).backward()
+    real = (time.perf_counter() - started) / 32
+    assert real / 5 < estimate_seconds(network, config, train_size=4, val_size=0) / 8 < real * 5
