@@ -22,10 +22,10 @@ import requests
 from tqdm import tqdm
 
 from seglib.errors import InputError
+from seglib.images import SUFFIXES
 
 ISIC_URL = "https://isic-challenge-data.s3.amazonaws.com/2016/"
 ISIC_PAGE = "https://challenge.isic-archive.com/landing/2016/37"
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
 NEEDED = ("Train/Image", "Train/Mask", "Test/Image")
 WAITS = (0, 1, 3, 10)  # seconds before each try
 TIMEOUT = (10, 60)  # seconds to connect, seconds without a byte
@@ -100,7 +100,7 @@ def _problem(tree: Path, slug: str | None) -> str | None:
 
 
 def _ids(folder: Path) -> set[str]:
-    stems = (path.stem for path in folder.glob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    stems = (path.stem for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
     return {re.sub("_segmentation$", "", stem, flags=re.IGNORECASE) for stem in stems}
 
 
@@ -219,7 +219,7 @@ def _refuse_unsafe(members: list[zipfile.ZipInfo], packed: int) -> None:
 
 def _wanted(member: zipfile.ZipInfo) -> bool:
     path = PureWindowsPath(member.filename.lower())
-    if path.suffix not in IMAGE_SUFFIXES and path.name != "sample_submission.csv":
+    if path.suffix not in SUFFIXES and path.name != "sample_submission.csv":
         return False
     hidden = any(part.startswith((".", "__macosx")) for part in path.parts)
     return not (hidden or member.is_dir() or "superpixel" in path.name)

@@ -25,6 +25,7 @@ from seglib.errors import InputError
 from seglib.paths import shorten, write_text
 
 NOTEBOOKS = ("01_eda", "02_training", "03_loss_curves", "04_evaluation", "05_submission")
+OUTPUTS = ("submission.csv", "report.html", "summary.json", "scores.csv", "history.csv", "config.json", "checkpoints")
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "segmentation-models-pytorch", "timm", "albumentations")
 PACKAGES += ("numpy", "pandas", "opencv-python-headless", "pillow", "scikit-learn", "papermill")
 
@@ -94,12 +95,15 @@ def check_output(output_dir: Path, *, preset: str, settings: Mapping[str, Any], 
     """Refuse to mix two runs in one folder; the same run again goes on where it stopped.
 
     Raises:
-        InputError: if the folder holds a run with other data or settings.
+        InputError: if the folder holds a run with other data or settings, or files of somebody else that a run of ours
+            would replace.
     """
-    manifest = read_manifest(output_dir)
+    manifest, cure = read_manifest(output_dir), "choose another output folder, or delete that one"
     if manifest is None:
+        foreign = [name for name in OUTPUTS if (output_dir / name).exists()]
+        if foreign and not (output_dir / "folds.csv").exists():  # a single notebook of ours leaves folds.csv
+            raise InputError(f"{output_dir} holds a {foreign[0]} that is not of a run of ours; {cure}")
         return
-    cure = "choose another output folder, or delete that one"
     if manifest["data_hash"] != data_hash:
         raise InputError(f"{output_dir} holds a run on other data ({manifest['data_dir']}); {cure}")
     ours, theirs = make_config(preset, **settings), make_config(manifest["preset"], **manifest["settings"])
@@ -235,7 +239,7 @@ def describe_machine() -> dict[str, Any]:
         "seglib": seglib.__version__,
         "git_revision": _git_revision(),
         "python": platform.python_version(),
-        "platform": platform.platform(),
+        "platform": f"{platform.system()} {platform.machine()}",
         "processors": os.cpu_count(),
         "versions": {name: version for name, version in versions.items() if version},
     }

@@ -3,7 +3,6 @@
 import dataclasses
 import logging
 import math
-import signal
 import time
 import warnings
 from collections.abc import Iterator
@@ -152,12 +151,10 @@ def fit(
 
 @contextmanager
 def _plain_interrupts() -> Iterator[None]:
-    """Lightning answers an interrupt by leaving the process and ignoring all further ones; a notebook must not."""
-    handler = signal.getsignal(signal.SIGINT)
+    """Lightning answers an interrupt by leaving the process; in a notebook that would look like an error of ours."""
     try:
         yield
     except SystemExit as stop:
-        signal.signal(signal.SIGINT, handler)
         raise KeyboardInterrupt("training was stopped; run the same again to go on after the last epoch") from stop
 
 

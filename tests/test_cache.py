@@ -47,6 +47,15 @@ def test_a_changed_file_is_noticed(phantoms, tmp_path):
     assert not np.array_equal(before, build_cache(samples, tmp_path / "cache", **SIZE).images[0])
 
 
+def test_a_file_changed_without_changing_its_size_is_noticed(phantoms, tmp_path):
+    copy = shutil.copytree(phantoms, tmp_path / "copy")
+    samples = list_samples(copy)
+    build_cache(samples, tmp_path / "cache", **SIZE)
+    os.utime(samples["mask_path"][0], ns=(1, 1))
+    build_cache(samples, tmp_path / "cache", **SIZE)
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
 def test_a_build_that_fails_leaves_nothing(phantoms, tmp_path):
     copy = shutil.copytree(phantoms, tmp_path / "copy")
     samples = list_samples(copy)

@@ -15,7 +15,7 @@ ALLOWED = {
     "paths": LEAF,
     "images": LEAF,
     "synthetic": LEAF,
-    "downloads": LEAF,
+    "downloads": LEAF | {"images"},
     "losses": set(),
     "metrics": set(),
     "history": LEAF,

@@ -1,4 +1,5 @@
 import builtins
+import copy
 import sys
 
 import pytest
@@ -6,7 +7,8 @@ import torch
 
 from seglib.config import make_config
 from seglib.errors import InputError
-from seglib.models import Normalised, UNet, build_model, read_package_weights
+from seglib.models import Normalised, UNet, autocast, build_model, choose_precision
+from seglib.weights import read_package_weights
 
 smp = pytest.importorskip("segmentation_models_pytorch")
 timm = pytest.importorskip("timm")
@@ -43,6 +45,35 @@ def test_logits_have_the_size_of_the_image_and_any_sign(norm):
 @pytest.mark.parametrize(("norm", "layer"), [("batch", "BatchNorm2d"), ("instance", "InstanceNorm2d")])
 def test_normalisation_stands_between_convolution_and_relu(norm, layer):
     assert [type(part).__name__ for part in UNet(3, norm=norm, widths=(4, 8)).down[0]] == ["Conv2d", layer, "ReLU"] * 2
+
+
+def test_a_convolution_before_a_normalisation_has_no_bias_of_its_own():
+    assert UNet(3, norm="batch", widths=(4, 8)).down[0][0].bias is None
+    assert UNet(3, norm="none", widths=(4, 8)).down[0][0].bias is not None
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("32", torch.float32), ("bf16", torch.bfloat16), ("16", torch.float16)]
+)
+def test_a_network_computes_in_the_precision_that_is_asked_for(precision, dtype):
+    with autocast(make_config(precision=precision), torch.device("cpu")):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
+
+
+def test_auto_is_a_precision_the_chip_has():
+    assert choose_precision("auto") in {"32", "bf16", "16"}
+    assert choose_precision("16") == "16"
+
+
+def test_depthwise_convolutions_say_the_same_and_can_be_copied():
+    """Some are kept in float32 by replacing their forward; a copy must use its own weights and not the original's."""
+    model = build_model(make_config("quick", in_channels=3)).eval()
+    twin, images = copy.deepcopy(model), torch.rand(1, 3, 64, 64)
+    before = model(images)
+    for parameter in twin.parameters():
+        torch.nn.init.zeros_(parameter)
+    assert torch.equal(model(images), before)
+    assert torch.equal(twin(images), torch.zeros_like(before))
 
 
 def test_a_skip_carries_detail_that_the_bottom_has_lost():

@@ -99,6 +99,20 @@ def test_a_folder_without_a_run_or_with_the_same_one_is_used(tmp_path):
     check(tmp_path)
 
 
+def test_files_of_somebody_else_are_not_replaced(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    check(tmp_path)
+    (tmp_path / "submission.csv").touch()
+    with pytest.raises(InputError, match="submission.csv that is not of a run of ours"):
+        check(tmp_path)
+
+
+def test_a_run_goes_on_from_a_notebook_that_was_run_alone(tmp_path):
+    for name in ("folds.csv", "config.json"):
+        (tmp_path / name).touch()
+    check(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -16,6 +16,7 @@ from seglib.models import UNet, build_model, scale_images
 from seglib.samples import list_samples
 from seglib.training import (
     HISTORY_COLUMNS,
+    HistoryWriter,
     Segmenter,
     fit,
     load_checkpoint,
@@ -69,6 +70,14 @@ def test_the_history_has_a_row_per_epoch_and_the_promised_columns(run):
     assert history.notna().all().all()
     assert (history[["seconds", "images_per_second"]] > 0).all().all()
     assert pd.read_csv(folder / "history.csv").equals(history)
+
+
+def test_an_epoch_that_is_run_again_replaces_its_own_row(tmp_path):
+    """A run killed between the row and the checkpoint of epoch 3 does epoch 3 once more."""
+    rows = pd.DataFrame({"epoch": [1, 2, 3], "val_loss": [0.3, 0.2, 0.1]})
+    rows.to_csv(tmp_path / "history.csv", index=False)
+    assert HistoryWriter(tmp_path / "history.csv")._earlier(3)["epoch"].tolist() == [1, 2]
+    assert len(HistoryWriter(tmp_path / "history.csv")._earlier(1)) == 0
 
 
 def test_one_line_is_printed_per_epoch_where_nobody_watches(run, capsys):
