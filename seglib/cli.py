@@ -130,6 +130,23 @@ def _score(arguments: argparse.Namespace) -> None:
         paths.write_text(Path(arguments.json), json.dumps(summary, indent=2) + "\n")
 
 
+def _compare(arguments: argparse.Namespace) -> None:
+    from seglib import masks, metrics
+
+    first, second = (masks.read_scores(Path(run) / "scores.csv") for run in (arguments.first, arguments.second))
+    odd = sorted(set(first["sample_id"]) ^ set(second["sample_id"]))
+    if odd:
+        raise errors.InputError(f"only one of the runs validated on {odd[0]}; compare runs with the same seed and fold")
+    pairs = first.merge(second, on="sample_id", suffixes=("_first", "_second"))
+    for name, word in (("dice", "Dice"), ("iou", "IoU")):
+        facts = metrics.compare_scores(pairs[f"{name}_first"].to_numpy(), pairs[f"{name}_second"].to_numpy())
+        print(
+            f"{word:4} {facts['difference']:+.4f} (95 % interval {facts['low']:+.4f} to {facts['high']:+.4f}), "
+            f"p = {facts['p']:.2g}; better on {facts['better']}, worse on {facts['worse']} of {len(pairs)} images"
+        )
+        print(f"     {metrics.describe_comparison(facts)}")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="seglib", description="Segment medical images in two dimensions.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -159,6 +176,11 @@ def _parser() -> argparse.ArgumentParser:
     phantoms.add_argument("--test", type=int, default=16, metavar="N", help="test images (default: %(default)s)")
     phantoms.add_argument("--seed", type=int, default=0)
     phantoms.set_defaults(command=_phantoms)
+
+    compare = commands.add_parser("compare", help="is the second run better than the first, image by image?")
+    compare.add_argument("first", metavar="RUN")
+    compare.add_argument("second", metavar="RUN")
+    compare.set_defaults(command=_compare)
 
     score = commands.add_parser("score", help="Dice and IoU of anybody's submission")
     score.add_argument("--truth", metavar="DIR", required=True, help="reference masks, or a data set with Test/Mask")

@@ -1,11 +1,13 @@
 """Probability maps -> masks, and masks against references -> a table of scores."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
+from seglib.errors import InputError
 from seglib.metrics import count_pixels, dice_score, iou_score
 
 
@@ -43,6 +45,22 @@ def score_masks(sample_ids: Iterable[str], preds: Iterable[np.ndarray], masks: I
     """
     rows = [_score(*triple) for triple in zip(sample_ids, preds, masks, strict=True)]
     return pd.DataFrame(rows)
+
+
+def read_scores(path: Path) -> pd.DataFrame:
+    """The scores of a run, one row per image.
+
+    Raises:
+        InputError: if the file is missing or holds no scores.
+    """
+    try:
+        scores = pd.read_csv(path, dtype={"sample_id": str}, keep_default_na=False)
+    except (FileNotFoundError, pd.errors.EmptyDataError):
+        raise InputError(f"there are no scores in {path}; run 04_evaluation first") from None
+    absent = [name for name in ("sample_id", "dice", "iou") if name not in scores]
+    if absent:
+        raise InputError(f"{path} has no column {absent[0]}; run 04_evaluation again")
+    return scores
 
 
 def _score(sample_id: str, pred: np.ndarray, mask: np.ndarray) -> dict[str, float | str]:

@@ -1,7 +1,8 @@
-"""Masks -> scores per image; the empty-mask rule; confidence intervals. Never a mean of batch means."""
+"""Masks -> scores per image; the empty-mask rule; intervals; paired tests. Never a mean of batch means."""
 
 import numpy as np
 import pandas as pd
+from scipy.stats import wilcoxon
 from torch import Tensor
 
 
@@ -121,3 +122,53 @@ def summarise_scores(scores: pd.DataFrame) -> dict[str, float]:
         summary |= {f"{name}_mean": float(scores[name].mean()), f"{name}_low": low, f"{name}_high": high}
     areas = (scores[column].to_numpy() for column in ("overlap", "pred_area", "target_area"))
     return summary | pooled_scores(*areas)
+
+
+def compare_scores(first: np.ndarray, second: np.ndarray, *, resamples: int = 2000, seed: int = 0) -> dict[str, float]:
+    """Whether the second of two runs is better, image by image.
+
+    Args:
+        first: (N,) scores of one run.
+        second: (N,) scores of the other on the same images in the same order.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+
+    Returns:
+        ``difference`` (mean of second minus first), ``low`` and ``high`` (its 95 % bootstrap interval over images),
+        ``p`` (two-sided Wilcoxon signed-rank test; 1 where no image differs), ``better`` and ``worse`` (images on
+        which the second run gained or lost).
+
+    Raises:
+        ValueError: if the two have different lengths.
+
+    Source:
+        Wilcoxon 1945, https://doi.org/10.2307/3001968.
+
+    Example:
+        >>> compare_scores(np.array([0.5, 0.6]), np.array([0.5, 0.8]))["better"]
+        1
+    """
+    if first.shape != second.shape:
+        raise ValueError(f"first {first.shape} and second {second.shape} differ")
+    difference = second - first
+    low, high = bootstrap_interval(difference, resamples=resamples, seed=seed)
+    p = float(wilcoxon(difference).pvalue) if difference.any() else 1.0
+    better, worse = int((difference > 0).sum()), int((difference < 0).sum())
+    return {"difference": float(difference.mean()), "low": low, "high": high, "p": p, "better": better, "worse": worse}
+
+
+def describe_comparison(facts: dict[str, float]) -> str:
+    """What a comparison means, in a sentence.
+
+    The difference is called real only where the interval leaves out 0 and the test agrees (p < 0.05): the one looks at
+    the mean, which a few images can move, the other at how many images moved.
+
+    Args:
+        facts: of ``compare_scores``.
+    """
+    clear = facts["low"] > 0 or facts["high"] < 0
+    if clear and facts["p"] < 0.05:
+        return f"the second run is {'better' if facts['difference'] > 0 else 'worse'}, and the difference is real"
+    if clear or facts["p"] < 0.05:
+        return "mean and number of images do not agree: look at the images that differ most before you believe it"
+    return "the difference may be chance: more images, or more seeds, are needed to tell the runs apart"

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import cv2
+import pandas as pd
 import pytest
 
 from seglib.cli import main
@@ -156,3 +157,27 @@ def test_the_sentence_survives_a_full_process(copy, tmp_path):
     assert result.returncode == 2
     assert result.stderr.count("\n") == 1
     assert result.stderr.startswith("seglib: ")
+
+
+def write_scores(folder, names, dice):
+    folder.mkdir()
+    pd.DataFrame({"sample_id": names, "dice": dice, "iou": dice}).to_csv(folder / "scores.csv", index=False)
+    return str(folder)
+
+
+def test_two_runs_are_compared_image_by_image_whatever_their_order(tmp_path, capsys):
+    names = [f"{number:03d}" for number in range(20)]
+    first = write_scores(tmp_path / "a", names, [0.01 * number for number in range(20)])
+    second = write_scores(tmp_path / "b", names[::-1], [0.01 * number + 0.1 for number in range(20)][::-1])
+    assert main(["compare", first, second]) == 0
+    said = capsys.readouterr().out
+    assert "Dice +0.1000 (95 % interval +0.1000 to +0.1000)" in said
+    assert "better on 20, worse on 0 of 20 images" in said
+    assert "the second run is better, and the difference is real" in said
+
+
+def test_runs_on_other_images_or_without_scores_are_not_compared(tmp_path, stop):
+    first = write_scores(tmp_path / "a", ["x", "y"], [1, 1])
+    second = write_scores(tmp_path / "b", ["x", "z"], [1, 1])
+    assert "only one of the runs validated on y" in stop("compare", first, second)
+    assert "run 04_evaluation first" in stop("compare", first, tmp_path / "c")

@@ -29,7 +29,7 @@ ALLOWED = {
     "durations": {"config", "losses", "models"},
     "training": LEAF | {"batches", "config", "durations", "losses", "metrics", "models", "paths", "progress"},
     "probabilities": {"config", "images", "models", "progress"},
-    "masks": {"metrics"},
+    "masks": LEAF | {"metrics"},
     "submission": LEAF | {"masks", "paths"},
     "runs": LEAF | {"config", "paths"},
     "report": {"paths"},

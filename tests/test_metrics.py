@@ -6,7 +6,15 @@ from sklearn.metrics import f1_score, jaccard_score
 from torchmetrics.functional.segmentation import dice_score as their_dice
 from torchmetrics.functional.segmentation import mean_iou as their_iou
 
-from seglib.metrics import bootstrap_interval, dice_score, iou_score, pooled_scores, summarise_scores
+from seglib.metrics import (
+    bootstrap_interval,
+    compare_scores,
+    describe_comparison,
+    dice_score,
+    iou_score,
+    pooled_scores,
+    summarise_scores,
+)
 
 
 @pytest.mark.parametrize(
@@ -72,3 +80,51 @@ def test_the_summary_names_both_ways_of_averaging():
     assert summary["dice_pooled"] == pytest.approx(180 / 190)
     assert summary["dice_low"] <= 0.5 <= summary["dice_high"]
     assert summary["images"] == 2
+
+
+def test_a_clear_gain_on_nearly_every_image_is_called_real():
+    rng = np.random.default_rng(0)
+    first = rng.uniform(0.7, 0.95, 80)
+    facts = compare_scores(first, first + rng.normal(0.02, 0.01, 80))
+    assert facts["difference"] == pytest.approx(0.02, abs=0.004)
+    assert facts["low"] > 0.015
+    assert facts["better"] > 70
+    assert facts["p"] < 1e-6
+    assert describe_comparison(facts) == "the second run is better, and the difference is real"
+
+
+def test_swapping_the_runs_swaps_the_verdict():
+    rng = np.random.default_rng(0)
+    first, second = rng.uniform(0.8, 0.9, 50), rng.uniform(0.7, 0.8, 50)
+    there, back = compare_scores(first, second), compare_scores(second, first)
+    assert there["difference"] == -back["difference"]
+    assert (there["better"], there["worse"], there["p"]) == (back["worse"], back["better"], back["p"])
+    assert "worse" in describe_comparison(there)
+
+
+def test_noise_is_called_chance_nineteen_times_in_twenty():
+    rng = np.random.default_rng(0)
+    verdicts = []
+    for number in range(100):
+        first = rng.uniform(0.7, 0.95, 60)
+        facts = compare_scores(first, first + rng.normal(0, 0.02, 60), resamples=200, seed=number)
+        verdicts.append("real" in describe_comparison(facts))
+    assert sum(verdicts) <= 10
+
+
+def test_one_image_that_moves_the_mean_is_not_taken_for_a_better_run():
+    first = np.full(40, 0.9)
+    second = first + np.where(np.arange(40) < 34, 0.001, 0)  # many gain a trifle
+    second[-1] = 0.1  # one is lost
+    assert "do not agree" in describe_comparison(compare_scores(first, second))
+
+
+def test_the_same_run_twice_differs_in_nothing():
+    facts = compare_scores(np.array([0.5, 0.9]), np.array([0.5, 0.9]))
+    assert facts == {"difference": 0.0, "low": 0.0, "high": 0.0, "p": 1.0, "better": 0, "worse": 0}
+    assert "chance" in describe_comparison(facts)
+
+
+def test_runs_on_different_numbers_of_images_are_refused():
+    with pytest.raises(ValueError, match="differ"):
+        compare_scores(np.zeros(2), np.zeros(3))

@@ -28,6 +28,7 @@ KAGGLE = {  # versions of Kaggle's image, of the Colab base it is built on in Ma
     "numpy": ["2.0.2", "2.1.3"],
     "pandas": ["2.2.2"],
     "scikit-learn": ["1.6.1"],
+    "scipy": ["1.16.3"],
     "matplotlib": ["3.10.0"],
     "nbformat": ["5.10.4"],
     "ipykernel": ["6.17.1"],

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from seglib import training
-from seglib.batches import make_loaders
+from seglib.batches import SeededSampler, make_loaders
 from seglib.config import make_config
 from seglib.errors import InputError
 from seglib.history import NEEDED
@@ -126,6 +126,14 @@ def test_a_run_that_was_cut_off_ends_like_one_that_was_not(run, monkeypatch, set
     monkeypatch.setattr(Segmenter, "training_step", step)
     resumed, *_ = run("cut", **settings)
     pd.testing.assert_frame_equal(without_times(resumed), without_times(whole))
+
+
+def test_every_epoch_of_the_loop_is_told_its_number_also_after_a_stop(run, monkeypatch):
+    """Without it each epoch would repeat the order and the augmentation of the first."""
+    told = []
+    monkeypatch.setattr(SeededSampler, "set_epoch", lambda self, epoch: told.append((self.shuffle, epoch)))
+    run(epochs=3)
+    assert [epoch for shuffled, epoch in told if shuffled] == [0, 1, 2]
 
 
 def test_a_finished_run_is_not_trained_again(run):
