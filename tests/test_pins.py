@@ -29,6 +29,7 @@ KAGGLE = {  # versions of Kaggle's image, of the Colab base it is built on in Ma
     "pandas": ["2.2.2"],
     "scikit-learn": ["1.6.1"],
     "scipy": ["1.16.3"],
+    "safetensors": ["0.7.0"],
     "matplotlib": ["3.10.0"],
     "nbformat": ["5.10.4"],
     "ipykernel": ["6.17.1"],
