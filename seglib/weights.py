@@ -14,17 +14,9 @@ from seglib.errors import InputError
 
 Weights = dict[str, Tensor]
 LITE_PATTERN = re.compile(r"tu-tf_efficientnet_lite([0-2])")
-# what a file may put before the names of smp; "~" stands for taking smp's own "model." away, as timm's files want it
-PREFIXES = (
-    "",
-    "~",
-    "encoder.",
-    "model.encoder.",
-    "network.encoder.",
-    "network.network.encoder.",
-    "module.",
-    "backbone.~",
-)
+# what stands before a name in an smp encoder, and what a file may have there instead
+RENAMINGS = [("", ""), ("model.", ""), ("model.", "backbone.")]  # smp puts "model." before the names of timm
+RENAMINGS += [("", f"{outer}encoder.") for outer in ("", "model.", "network.", "network.network.")] + [("", "module.")]
 
 
 def load_encoder_weights(encoder: nn.Module, source: str, name: str) -> None:
@@ -46,15 +38,15 @@ def load_encoder_weights(encoder: nn.Module, source: str, name: str) -> None:
 
 
 def _fit(found: Weights, wanted: Weights, what: str) -> Weights:
-    """Those of ``found`` that are wanted, under the wanted names; files name them with one of a few prefixes or none."""
-    prefix = max(PREFIXES, key=lambda prefix: sum(_bare(name, prefix) in found for name in wanted))
-    fitted = {name: _fit_channels(found[key], wanted[name]) for name in wanted if (key := _bare(name, prefix)) in found}
+    """Those of ``found`` that are wanted, under the wanted names, whichever of RENAMINGS the file follows."""
+    ways = [{name: _rename(name, *way) for name in wanted} for way in RENAMINGS]
+    keys = max(ways, key=lambda way: len(found.keys() & way.values()))
+    fitted = {name: _fit_channels(found[key], wanted[name]) for name, key in keys.items() if key in found}
     # counters of batches are younger than many files, and do nothing where the momentum is fixed
     missing = [name for name in wanted if name not in fitted and not name.endswith("num_batches_tracked")]
     if missing:
-        raise InputError(
-            f"{what}: {len(missing)} of {len(wanted)} are missing, such as {missing[0]}; is it another network?"
-        )
+        count = f"{len(missing)} of {len(wanted)}"
+        raise InputError(f"{what}: {count} are missing, such as {missing[0]}; is it another network?")
     for name, value in fitted.items():
         if value.shape != wanted[name].shape:
             shapes = f"{tuple(value.shape)} and not {tuple(wanted[name].shape)}"
@@ -62,9 +54,8 @@ def _fit(found: Weights, wanted: Weights, what: str) -> Weights:
     return {**wanted, **fitted}
 
 
-def _bare(name: str, prefix: str) -> str:
-    """The name a file gives to a weight: smp puts "model." before the names of timm."""
-    return prefix.removesuffix("~") + (name.removeprefix("model.") if prefix.endswith("~") else name)
+def _rename(name: str, ours: str, theirs: str) -> str:
+    return theirs + name.removeprefix(ours)
 
 
 def _fit_channels(value: Tensor, wanted: Tensor) -> Tensor:
