@@ -58,7 +58,7 @@ def find_data_dir(data_dir: str | Path | None = None) -> Path:
     candidates = [*_kaggle_data_dirs(), find_project_root() / "data"]
     for folder in candidates:
         if is_data_dir(folder):
-            return folder.resolve()
+            return _absolute(folder)
     places = ", ".join(map(str, candidates))
     raise InputError(f"no data set was found in {places}; name the folder that holds Train/Image")
 
@@ -70,7 +70,12 @@ def _checked_data_dir(folder: Path) -> Path:
         raise InputError(f"the data folder {folder} does not exist; check its spelling")
     if not is_data_dir(found):
         raise InputError(f"{folder} holds no Train/Image; name the folder that has Train and Test in it")
-    return found.resolve()
+    return _absolute(found)
+
+
+def _absolute(folder: Path) -> Path:
+    """Without ".." but with its links as they are: what the user named is what a manifest should say."""
+    return Path(os.path.abspath(folder))
 
 
 def _kaggle_data_dirs() -> list[Path]:

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import pytest
 
 from seglib import paths
@@ -90,11 +88,12 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["table.csv"]
 
 
-def test_paths_near_the_project_are_written_as_seen_from_it(tmp_path):
-    root = paths.find_project_root(Path(paths.__file__).parent)
+def test_paths_near_the_project_are_written_as_seen_from_it(tmp_path, monkeypatch):
+    root = tmp_path / "home" / "main"
+    monkeypatch.setattr(paths, "find_project_root", lambda _: root)
     assert paths.shorten(root / "outputs" / "run") == "outputs/run"
     assert paths.shorten(root.parent / "shared" / "set") == "../shared/set"
-    assert paths.shorten(tmp_path) == str(tmp_path)
+    assert paths.shorten(tmp_path / "elsewhere") == str(tmp_path / "elsewhere")
 
 
 def test_the_cache_can_be_shared_between_runs(tmp_path, monkeypatch):
