@@ -31,4 +31,7 @@ def track(things: Iterable, label: str, *, total: int | None = None, unit: str =
         unit: what one of them is.
         leave: keep the full bar on the screen when it is done.
     """
-    return tqdm(things, desc=label, total=total, unit=unit, leave=leave, disable=not is_watched())
+    # below a cell, two streams would take turns and leave a gap for every bar
+    stream = sys.stdout if "JPY_SESSION_NAME" in os.environ else sys.stderr
+    shape = {"desc": label, "total": total, "unit": unit, "leave": leave}
+    return tqdm(things, **shape, file=stream, disable=not is_watched())

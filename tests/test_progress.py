@@ -26,7 +26,9 @@ def test_a_bar_is_for_those_who_watch(monkeypatch, capsys, name, value, watched)
     monkeypatch.setenv(name, value)
     assert progress.is_watched() == watched
     assert list(progress.track([1, 2, 3], "counting")) == [1, 2, 3]
-    assert ("counting" in capsys.readouterr().err) == watched
+    said = capsys.readouterr()
+    assert ("counting" in said.out + said.err) == watched
+    assert ("counting" in said.out) == (name == "JPY_SESSION_NAME")  # where the lines of the cell are
 
 
 def test_a_terminal_is_watched(monkeypatch, capsys):
