@@ -75,7 +75,8 @@ def describe_duration(seconds: float) -> str:
         'training takes about 9 minutes on this machine'
     """
     if seconds <= LONG_RUN_SECONDS:
-        return f"training takes about {max(1, round(seconds / 60))} minutes on this machine"
+        minutes = round(seconds / 60)
+        return f"training takes about {f'{minutes} minutes' if minutes > 1 else 'a minute'} on this machine"
     return (
         f"training may take up to {seconds / 3600:.0f} hours on this machine (early stopping may end it sooner); "
         "a GPU, the preset quick (PRESET=quick), or fewer epochs or a smaller image_size (--set epochs=5) is the cure"

@@ -35,6 +35,7 @@ def test_hours_are_announced_with_a_cure():
     assert "40 hours" in describe_duration(40 * 3600)
     assert "quick" in describe_duration(40 * 3600)
     assert "hours" not in describe_duration(300)
+    assert describe_duration(20) == "training takes about a minute on this machine"
 
 
 def test_an_estimate_is_steps_and_validation_at_the_measured_speed(tiny, monkeypatch):
