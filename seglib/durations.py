@@ -47,8 +47,9 @@ def _seconds_per_image(network: nn.Module, config: Config) -> float:
     kept = {name: value.clone() for name, value in network.state_dict().items()}  # batch statistics would move
     network.to(device, memory_format=torch.channels_last).train()
     seconds = _time_step(network, config, 2, device)
-    if seconds < 2:  # quick enough to be measured again, warm and at a size that is nearer to a batch
-        seconds = _time_step(network, config, min(16, config.batch_size), device)
+    if seconds < 1:  # quick enough to be measured again at a size near a batch, once to warm up and once to count
+        count = min(16, config.batch_size)
+        seconds = [_time_step(network, config, count, device) for _ in range(2)][-1]
     network.zero_grad(set_to_none=True)
     network.cpu().load_state_dict(kept)
     return seconds
