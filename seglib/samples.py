@@ -47,12 +47,13 @@ def list_test_images(data_dir: Path) -> pd.DataFrame:
     Raises:
         InputError: if ``Test/Image`` is missing or empty.
     """
-    test = _folder(data_dir, "test", "testing")
-    folder = _folder(test, "image")
-    images = _files_by_stem(folder)
+    test = find_folder(data_dir, "test", "testing")
+    folder = test and find_folder(test, "image")
+    images = _files_by_stem(folder) if folder else {}
     if not images:
+        place = folder or data_dir / "Test" / "Image"
         raise InputError(
-            f"there are no test images in {folder}; add some, or leave out notebook 05 (--only 01,02,03,04)"
+            f"there are no test images in {place}; add some, or leave out notebook 05 (--only 01,02,03,04)"
         )
     rows = [(stem, str(path)) for stem, path in sorted(images.items())]
     return pd.DataFrame(rows, columns=["sample_id", "image_path"])

@@ -72,8 +72,13 @@ def test_missing_folders_are_named(tmp_path):
 
 
 def test_no_test_images_is_said_with_the_cure(tmp_path):
-    with pytest.raises(InputError, match="no test images .*--only"):
-        list_test_images(make_tree(tmp_path, ["a.png", "b.png"], ["a.png", "b.png"], tests=[]))
+    data = make_tree(tmp_path, ["a.png", "b.png"], ["a.png", "b.png"], tests=[])
+    with pytest.raises(InputError, match="no test images in .*Test/Image; .*--only"):
+        list_test_images(data)
+    (data / "Test" / "Image").rmdir()
+    (data / "Test").rmdir()
+    with pytest.raises(InputError, match="no test images in .*Test/Image; .*--only"):
+        list_test_images(data)
 
 
 def test_reference_masks_are_found_from_the_set_its_test_folder_or_their_own(tmp_path):
