@@ -160,15 +160,16 @@ def compare_scores(first: np.ndarray, second: np.ndarray, *, resamples: int = 20
 def describe_comparison(facts: dict[str, float]) -> str:
     """What a comparison means, in a sentence.
 
-    The difference is called real only where the interval leaves out 0 and the test agrees (p < 0.05): the one looks at
-    the mean, which a few images can move, the other at how many images moved.
+    The difference is called real only where the interval leaves out 0, the test agrees (p < 0.05) and most images moved
+    that way: the interval looks at the mean, which a few images can move, the test at how many moved.
 
     Args:
         facts: of ``compare_scores``.
     """
     clear = facts["low"] > 0 or facts["high"] < 0
-    if clear and facts["p"] < 0.05:
-        return f"the second run is {'better' if facts['difference'] > 0 else 'worse'}, and the difference is real"
+    gained = facts["difference"] > 0
+    if clear and facts["p"] < 0.05 and gained == (facts["better"] > facts["worse"]):
+        return f"the second run is {'better' if gained else 'worse'}, and the difference is real"
     if clear or facts["p"] < 0.05:
         return "mean and number of images do not agree: look at the images that differ most before you believe it"
     return "the difference may be chance: more images, or more seeds, are needed to tell the runs apart"

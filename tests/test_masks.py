@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from seglib.masks import score_masks, threshold_probability
+from seglib.masks import read_scores, score_masks, threshold_probability
 
 
 def test_foreground_is_strictly_above_the_threshold():
@@ -18,6 +18,13 @@ def test_every_image_has_its_own_row_whatever_its_size():
     assert scores["dice"].tolist() == [2 / 5, 1.0]
     assert scores["iou"].tolist() == [1 / 4, 1.0]
     assert scores[["overlap", "pred_area", "target_area", "pixels"]].to_numpy().tolist() == [[1, 4, 1, 4], [0, 0, 0, 3]]
+
+
+def test_scores_are_read_with_names_that_look_like_nothing_or_numbers(tmp_path):
+    (tmp_path / "scores.csv").write_text("sample_id,dice,iou\nNA,0.5,0.4\n007,1.0,1.0\n")
+    scores = read_scores(tmp_path / "scores.csv")
+    assert scores["sample_id"].tolist() == ["NA", "007"]
+    assert scores["dice"].tolist() == [0.5, 1.0]
 
 
 def test_a_size_that_differs_or_a_missing_mask_is_refused():

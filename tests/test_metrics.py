@@ -119,6 +119,20 @@ def test_one_image_that_moves_the_mean_is_not_taken_for_a_better_run():
     assert "do not agree" in describe_comparison(compare_scores(first, second))
 
 
+def test_a_few_images_that_gain_much_while_most_lose_a_trifle_are_no_better_run():
+    first = np.full(40, 0.6)
+    facts = compare_scores(first, first + np.where(np.arange(40) < 6, 0.3, -0.0005))
+    assert facts["low"] > 0
+    assert facts["p"] < 0.05  # and it points the other way
+    assert "do not agree" in describe_comparison(facts)
+
+
+def test_an_interval_without_zero_is_not_enough_when_the_test_sees_nothing():
+    facts = {"difference": 0.01, "low": 0.001, "high": 0.02, "p": 0.2, "better": 30, "worse": 20}
+    assert "do not agree" in describe_comparison(facts)
+    assert "real" in describe_comparison(facts | {"p": 0.01})
+
+
 def test_the_same_run_twice_differs_in_nothing():
     facts = compare_scores(np.array([0.5, 0.9]), np.array([0.5, 0.9]))
     assert facts == {"difference": 0.0, "low": 0.0, "high": 0.0, "p": 1.0, "better": 0, "worse": 0}

@@ -5,6 +5,7 @@ import sys
 import pytest
 import torch
 
+from seglib import models
 from seglib.config import make_config
 from seglib.errors import InputError
 from seglib.models import Normalised, UNet, autocast, build_model, choose_precision
@@ -60,6 +61,19 @@ def test_a_network_computes_in_the_precision_that_is_asked_for(precision, dtype)
 def test_auto_is_a_precision_the_chip_has():
     assert choose_precision("auto") in {"32", "bf16", "16"}
     assert choose_precision("16") == "16"
+
+
+def test_slow_depthwise_convolutions_compute_in_float32_and_hand_on_what_they_got():
+    seen = []
+
+    def convolve(features):
+        seen.append((features.dtype, torch.is_autocast_enabled("cpu")))
+        return features
+
+    with autocast(make_config(precision="bf16"), torch.device("cpu")):
+        handed_on = models._forward_in_float32(convolve, torch.ones(2, dtype=torch.bfloat16))
+    assert seen == [(torch.float32, False)]
+    assert handed_on.dtype == torch.bfloat16
 
 
 def test_depthwise_convolutions_say_the_same_and_can_be_copied():
