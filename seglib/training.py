@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
+from tqdm import tqdm
 
 from seglib.batches import Batch
 from seglib.config import Config
@@ -185,6 +186,9 @@ def _callbacks(config: Config, output_dir: Path) -> list[Callback]:
 class EpochBar(Callback):
     """A bar that fills once per epoch and makes room for the line that ``HistoryWriter`` prints."""
 
+    def __init__(self) -> None:
+        self.bar: tqdm | None = None  # before the first epoch, which an early error may keep from coming
+
     def on_train_epoch_start(self, trainer: pl.Trainer, module: Segmenter) -> None:
         """Draw an empty bar."""
         label = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
@@ -200,7 +204,8 @@ class EpochBar(Callback):
 
     def on_exception(self, trainer: pl.Trainer, module: Segmenter, exception: BaseException) -> None:
         """Leave no half-drawn bar behind."""
-        self.bar.close()
+        if self.bar is not None:
+            self.bar.close()
 
 
 class HistoryWriter(Callback):
@@ -211,7 +216,7 @@ class HistoryWriter(Callback):
         self.started = self.train_ended = 0.0
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: Segmenter) -> None:
-        """Start the clock; forget rows of an epoch that was cut off before its checkpoint was written."""
+        """Start the clock."""
         self.started = time.perf_counter()
 
     def on_validation_start(self, trainer: pl.Trainer, module: Segmenter) -> None:

@@ -140,6 +140,15 @@ def test_every_epoch_of_the_loop_is_told_its_number_also_after_a_stop(run, monke
     assert [epoch for shuffled, epoch in told if shuffled] == [0, 1, 2]
 
 
+def test_an_error_before_the_first_epoch_comes_through_as_it_is(run, monkeypatch):
+    def fail(_):
+        raise OSError("no such device")
+
+    monkeypatch.setattr(Segmenter, "configure_optimizers", fail)
+    with pytest.raises(OSError, match="no such device"):
+        run()
+
+
 def test_a_finished_run_is_not_trained_again(run):
     first, folder, *_ = run()
     before = (folder / "checkpoints" / "best.ckpt").read_bytes()
