@@ -18,10 +18,11 @@ import albumentations as A  # noqa: N812
 import cv2
 
 Batch = dict[str, torch.Tensor]
+EDGE = {"border_mode": cv2.BORDER_REFLECT_101, "mask_interpolation": cv2.INTER_NEAREST}  # of every bending transform
 
 
 def make_transform(channels: int) -> A.Compose:
-    """The augmentation of training: flips, quarter turns, affine, elastic, brightness and contrast.
+    """The standard augmentation of training: flips, quarter turns, affine, elastic, brightness and contrast.
 
     It maps an image uint8 (H, W, C) and its mask uint8 (H, W) in {0, 1} to another pair of those shapes and dtypes;
     masks are sampled at the nearest pixel. What it draws depends on the seed given before each call.
@@ -29,20 +30,44 @@ def make_transform(channels: int) -> A.Compose:
     Args:
         channels: 1 or 3; only colour images change their hue and saturation.
     """
-    edge = {"border_mode": cv2.BORDER_REFLECT_101, "mask_interpolation": cv2.INTER_NEAREST}
     affine = {"scale": (0.8, 1.2), "rotate": (-30, 30), "translate_percent": (-0.08, 0.08), "shear": (-6, 6)}
     colour = [A.HueSaturationValue(8, 20, 8, p=0.3)] if channels == 3 else []
     return A.Compose(
         [
-            A.HorizontalFlip(p=0.5),
-            A.VerticalFlip(p=0.5),
-            A.RandomRotate90(p=0.5),
-            A.Affine(**affine, **edge, p=0.7),
-            A.ElasticTransform(alpha=60, sigma=8, approximate=True, **edge, p=0.15),
+            *_square_symmetries(),
+            A.Affine(**affine, **EDGE, p=0.7),
+            A.ElasticTransform(alpha=60, sigma=8, approximate=True, **EDGE, p=0.15),
             A.RandomBrightnessContrast(0.2, 0.2, p=0.5),
             *colour,
         ]
     )
+
+
+def make_strong_transform(channels: int) -> A.Compose:
+    """The strong augmentation: the standard one with a wider reach, and blur, noise, gamma and covered patches.
+
+    The same contract as ``make_transform``. Covered patches are gray in the image and leave the mask as it is: the
+    network has to complete what a hair, a ruler or a wire hides.
+    """
+    affine = {"scale": (0.7, 1.4), "rotate": (-45, 45), "translate_percent": (-0.12, 0.12), "shear": (-10, 10)}
+    colour = [A.HueSaturationValue(12, 30, 12, p=0.5)] if channels == 3 else []
+    patches = {"num_holes_range": (1, 4), "hole_height_range": (0.05, 0.2), "hole_width_range": (0.05, 0.2)}
+    return A.Compose(
+        [
+            *_square_symmetries(),
+            A.Affine(**affine, **EDGE, p=0.8),
+            A.ElasticTransform(alpha=80, sigma=8, approximate=True, **EDGE, p=0.25),
+            A.RandomBrightnessContrast(0.25, 0.25, p=0.6),
+            A.RandomGamma((70, 140), p=0.3),
+            *colour,
+            A.OneOf([A.GaussianBlur((3, 5)), A.GaussNoise((0.02, 0.06))], p=0.2),
+            A.CoarseDropout(**patches, fill=128, p=0.25),
+        ]
+    )
+
+
+def _square_symmetries() -> list[A.BasicTransform]:
+    return [A.HorizontalFlip(p=0.5), A.VerticalFlip(p=0.5), A.RandomRotate90(p=0.5)]
 
 
 class SampleDataset(Dataset):
@@ -52,18 +77,20 @@ class SampleDataset(Dataset):
     neither the number of workers nor a resumed run changes the augmentation, and no two epochs share it.
     """
 
-    def __init__(self, cache: Cache, transform: A.Compose | None = None) -> None:
+    def __init__(self, cache: Cache, rows: np.ndarray, transform: A.Compose | None = None) -> None:
         self.cache = cache
+        self.rows = rows  # which rows of the cache these samples are
         self.transform = transform
 
     def __len__(self) -> int:
         """Number of samples."""
-        return len(self.cache.images)
+        return len(self.rows)
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
         """``image`` uint8 (C, H, W), ``mask`` uint8 (1, H, W) in {0, 1} and the ``row``."""
         row, seed = key
-        image, mask = np.array(self.cache.images[row]), np.array(self.cache.masks[row])
+        place = self.rows[row]
+        image, mask = np.array(self.cache.images[place]), np.array(self.cache.masks[place])
         if self.transform is not None:
             self.transform.set_random_seed(seed)
             image, mask = self.transform(image=image, mask=mask).values()
@@ -104,7 +131,7 @@ def make_loaders(
     """Loaders of the training samples (shuffled, augmented) and of the validation samples (in order, as they are).
 
     Args:
-        train: table with ``image_path`` and ``mask_path``.
+        train: table with ``sample_id``, ``image_path`` and ``mask_path``.
         val: the same for the held-out samples.
         config: ``in_channels`` and ``white`` must be known (not None).
         cache_dir: where the decoded images are kept.
@@ -113,9 +140,11 @@ def make_loaders(
         Two loaders of batches: ``image`` uint8 (N, C, H, W), ``mask`` uint8 (N, 1, H, W) in {0, 1} and ``row`` (N,).
     """
     size = {"size": config.image_size, "channels": config.in_channels, "white": config.white}
-    transform = make_transform(config.in_channels) if config.augment else None
-    train_data = SampleDataset(build_cache(train, cache_dir, **size), transform)
-    val_data = SampleDataset(build_cache(val, cache_dir, **size))
+    both = pd.concat([train, val]).sort_values("sample_id", ignore_index=True)  # so that all folds share one cache
+    cache, place = build_cache(both, cache_dir, **size), pd.Series(both.index, both["sample_id"])
+    make = {"none": lambda _: None, "standard": make_transform, "strong": make_strong_transform}[config.augment]
+    train_data = SampleDataset(cache, place[train["sample_id"]].to_numpy(), make(config.in_channels))
+    val_data = SampleDataset(cache, place[val["sample_id"]].to_numpy())
     return _loader(train_data, config, training=True), _loader(val_data, config, training=False)
 
 
@@ -124,7 +153,7 @@ def _loader(data: SampleDataset, config: Config, *, training: bool) -> DataLoade
     return DataLoader(
         data,
         batch_size=config.batch_size,
-        sampler=SeededSampler(len(data), seed=config.seed, shuffle=training),
+        sampler=SeededSampler(len(data), seed=config.member_seed, shuffle=training),
         # a ragged last batch makes noisy gradients and batch statistics; there must be another one to learn from
         drop_last=training and len(data) >= config.batch_size,
         num_workers=workers,

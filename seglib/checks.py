@@ -6,8 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from seglib.duplicates import group_near_duplicates, make_thumbnail
 from seglib.errors import InputError
 from seglib.images import read_image, read_mask
 from seglib.progress import track
@@ -20,18 +22,20 @@ def measure_samples(samples: pd.DataFrame) -> pd.DataFrame:
         samples: table with ``sample_id``, ``image_path`` and ``mask_path``.
 
     Returns:
-        The table with three more columns: ``height``, ``width`` (pixels of the file) and ``mask_share`` in [0, 1].
+        The table with four more columns: ``height``, ``width`` (pixels of the file), ``mask_share`` in [0, 1] and
+        ``group`` (a number from 0 that near-duplicates share: see `duplicates`).
 
     Raises:
         InputError: if a file cannot be read, an image and its mask differ in size, or every mask is empty.
     """
     table = pd.DataFrame(_collect(_measure_sample, samples.to_dict("records"), "checking samples"))
+    thumbnails = table.pop("thumbnail")
     if not (table["mask_share"] > 0).any():
         folder = Path(samples["mask_path"].iloc[0]).parent
         raise InputError(
             f"all {len(table)} masks in {folder} are empty; there is nothing to learn, put the real masks there"
         )
-    return table
+    return table.assign(group=group_near_duplicates(np.stack(thumbnails)))
 
 
 def measure_test_images(images: pd.DataFrame) -> pd.DataFrame:
@@ -50,18 +54,24 @@ def measure_test_images(images: pd.DataFrame) -> pd.DataFrame:
 
 
 def _measure_image(sample: dict[str, str]) -> dict[str, Any]:
-    height, width = read_image(sample["image_path"], channels=1).shape[:2]
-    return sample | {"height": height, "width": width}
+    return sample | _size(read_image(sample["image_path"], channels=1))
 
 
 def _measure_sample(sample: dict[str, str]) -> dict[str, Any]:
-    row, mask = _measure_image(sample), read_mask(sample["mask_path"])
+    image = read_image(sample["image_path"], channels=1)
+    row, thumbnail = sample | _size(image), make_thumbnail(image)
+    del image  # a scanned slide and its mask need not be in memory together
+    mask = read_mask(sample["mask_path"])
     if mask.shape != (row["height"], row["width"]):
         raise InputError(
             f"{sample['mask_path']} is {mask.shape[1]} x {mask.shape[0]} pixels but its image is {row['width']} x "
             f"{row['height']}; export the mask again at the size of the image, or remove both"
         )
-    return row | {"mask_share": float(mask.mean())}
+    return row | {"mask_share": float(mask.mean()), "thumbnail": thumbnail}
+
+
+def _size(image: np.ndarray) -> dict[str, int]:
+    return {"height": image.shape[0], "width": image.shape[1]}
 
 
 def _collect(measure: Callable[[dict], dict], records: Iterable[dict], label: str) -> list[dict]:

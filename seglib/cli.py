@@ -42,7 +42,7 @@ def _run(arguments: argparse.Namespace) -> None:
     train = _check_data(data_dir, with_test="05_submission" in names)
     data_hash = runs.hash_listing([*train["image_path"], *train["mask_path"]])
     runs.check_output(output_dir, preset=arguments.preset, settings=settings, data_hash=data_hash)
-    if "02_training" in names and not (output_dir / "checkpoints" / "last.ckpt").exists():
+    if "02_training" in names and not any(output_dir.rglob("last.ckpt")):
         _say_duration(config.make_config(arguments.preset, **settings), len(train))
     paths.resolve_output_dir(output_dir, create=True)
     runs.run_notebooks(
@@ -89,7 +89,7 @@ def _say_duration(settings: config.Config, count: int) -> None:
     from seglib import durations, models
 
     known = dataclasses.replace(settings, in_channels=settings.in_channels or 3, white=settings.white or 255)
-    val_size = round(count * settings.val_fraction)
+    val_size = round(count / settings.n_folds)
     network = models.build_model(known)
     seconds = durations.estimate_seconds(network, known, train_size=count - val_size, val_size=val_size)
     print(durations.describe_duration(seconds), flush=True)

@@ -11,7 +11,9 @@ from seglib.errors import InputError
 
 MONITORS = ("val_loss", "val_dice")
 OPTIMIZERS = ("adam", "adamw")
-SCHEDULES = ("plateau", "onecycle")
+SCHEDULES = ("plateau", "onecycle", "cosine")
+LOSSES = ("bce", "dice", "focal", "tversky", "lovasz")  # the terms a loss is summed from
+AUGMENTS = ("none", "standard", "strong")
 NORMS = ("none", "batch", "instance")
 PRECISIONS = ("auto", "32", "bf16", "16")
 WEIGHT_SUFFIXES = (".pth", ".pt", ".safetensors")
@@ -33,15 +35,17 @@ class Config:
         "none"  # none, imagenet (smp's hub), package (an installed one), or a .pth or .safetensors file
     )
     norm: str = "none"  # normalisation layers of the plain U-Net: none, batch or instance
+    width: int = 64  # channels of the plain U-Net at full size; each of its four levels below has twice as many
     in_channels: int | None = None  # 1 gray, 3 colour; None: from the data
     white: float | None = None  # pixel value that means white in files deeper than 8 bits; None: from the data
     # loss
-    bce_weight: float = 0.5  # share of binary cross-entropy; the rest is Dice loss
+    loss: str = "bce_dice"  # bce, dice, focal, tversky, lovasz, or a weighted sum; bce_dice is 0.5*bce + 0.5*dice
     # data
     image_size: int = 320  # pixels, both sides of what the network sees
-    val_fraction: float = 0.2  # share of the training images held out for validation
-    fold: int = 0  # which fold of folds.csv validates
-    augment: bool = True  # flips, quarter turns, affine, elastic, brightness and contrast
+    val_fraction: float = 0.2  # share of the training images held out for validation, where folds is 1
+    folds: int = 1  # networks trained, each with another fold held out; their probabilities are averaged
+    fold: int = 0  # which fold of folds.csv validates, where folds is 1
+    augment: str = "standard"  # none, standard (flips, turns, affine, elastic, brightness) or strong (and more of all)
     num_workers: int = -1  # loader processes; -1: chosen from the machine
     # training
     batch_size: int = 16  # images per step
@@ -52,7 +56,9 @@ class Config:
     learning_rate: float = 1e-4  # of the decoder, or of the whole network where there is no encoder
     encoder_lr_factor: float = 1.0  # the encoder learns at learning_rate times this
     weight_decay: float = 0.0  # decoupled under adamw
-    schedule: str = "plateau"  # plateau: halved when val_loss stalls; onecycle: warm-up, then down to nothing
+    schedule: str = "plateau"  # plateau: halved when val_loss stalls; onecycle, cosine: warm-up, then down to nothing
+    gradient_clip: float = 0.0  # largest norm of the gradient; 0: no limit
+    ema_decay: float = 0.0  # of the moving average of the weights that is validated and kept; 0: none
     lr_patience: int = 3  # epochs without a better val_loss before the rate is halved (plateau)
     stop_patience: int = 10  # epochs without a better monitor before training stops; 0: never
     monitor: str = "val_loss"  # which column picks the best checkpoint and stops training: val_loss or val_dice
@@ -80,6 +86,18 @@ class Config:
         _check(self.image_size % multiple == 0, self, "image_size", f"a multiple of {multiple}")
         _check(self.architecture == "plain" or self.encoder != "", self, "encoder", "named, such as resnet34")
         _check(not self.max_steps or self.min_steps <= self.max_steps, self, "min_steps", "at most max_steps")
+        _check(self.folds == 1 or self.fold < self.folds, self, "fold", "below folds")
+        parse_loss(self.loss)
+
+    @property
+    def n_folds(self) -> int:
+        """How many parts the samples are split into."""
+        return self.folds if self.folds > 1 else max(2, round(1 / self.val_fraction))
+
+    @property
+    def member_seed(self) -> int:
+        """Of the weights, the shuffling and the augmentation: another one for each fold, so that members differ."""
+        return (self.seed + 1000 * self.fold) % 2**32
 
 
 _CHOICES = {
@@ -90,12 +108,14 @@ _CHOICES = {
     "monitor": MONITORS,
     "precision": PRECISIONS,
     "tta": TTA_SIZES,
+    "augment": AUGMENTS,
 }
 _RANGES = {
     "white": (0.001, 2**32),
-    "bce_weight": (0, 1),
+    "width": (1, 1024),
     "image_size": (32, 4096),
     "val_fraction": (0.02, 0.5),
+    "folds": (1, 50),
     "fold": (0, 49),
     "num_workers": (-1, 256),
     "batch_size": (1, 4096),
@@ -105,6 +125,8 @@ _RANGES = {
     "learning_rate": (1e-8, 10),
     "encoder_lr_factor": (0, 100),
     "weight_decay": (0, 10),
+    "gradient_clip": (0, 1e6),
+    "ema_decay": (0, 0.99999),
     "lr_patience": (0, 10_000),
     "stop_patience": (0, 10_000),
     "seed": (0, 2**32 - 1),
@@ -131,6 +153,27 @@ PRESETS: dict[str, dict[str, Any]] = {
         "monitor": "val_dice",
         "precision": "auto",
         "tta": 4,
+    },
+    "best": {
+        "architecture": "Unet",
+        "encoder": "tu-tf_efficientnet_lite2",
+        "encoder_weights": "package",
+        "image_size": 192,
+        "folds": 5,
+        "augment": "strong",
+        "epochs": 18,
+        "min_steps": 300,
+        "optimizer": "adamw",
+        "learning_rate": 2e-3,
+        "encoder_lr_factor": 0.25,
+        "weight_decay": 1e-2,
+        "schedule": "cosine",
+        "gradient_clip": 1.0,
+        "ema_decay": 0.98,
+        "stop_patience": 0,
+        "monitor": "val_dice",
+        "precision": "auto",
+        "tta": 8,
     },
 }
 
@@ -160,6 +203,32 @@ def make_config(preset: str = "baseline", **settings: Any) -> Config:
             raise InputError(f"there is no setting {name!r}; {near_miss(name, fields)}")
     given = {name: _coerce(name, value) for name, value in settings.items() if value is not None}
     return Config(**{**PRESETS[preset], **given})
+
+
+def parse_loss(text: str) -> tuple[tuple[float, str], ...]:
+    """The weighted terms of a loss: ``"bce_dice"``, ``"focal"``, ``"0.7*bce + 0.3*lovasz"``.
+
+    Raises:
+        InputError: if a term is no loss of ``LOSSES``, or its weight is no positive number.
+
+    Example:
+        >>> parse_loss("0.7*bce + lovasz")
+        ((0.7, 'bce'), (1.0, 'lovasz'))
+    """
+    terms = []
+    for term in text.replace("bce_dice", "0.5*bce + 0.5*dice").split("+"):
+        weight, star, name = term.rpartition("*")
+        name = name.strip()
+        if name not in LOSSES:
+            raise InputError(f"loss={text!r} cannot be; there is no loss {name!r}; {near_miss(name, LOSSES)}")
+        try:
+            number = float(weight) if star else 1.0
+        except ValueError:
+            number = 0.0
+        if not 0 < number < float("inf"):
+            raise InputError(f"loss={text!r} cannot be; write each term as WEIGHT*NAME, such as 0.5*bce + 0.5*dice")
+        terms.append((number, name))
+    return tuple(terms)
 
 
 def near_miss(word: str, known: typing.Iterable[str]) -> str:

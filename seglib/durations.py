@@ -25,21 +25,21 @@ def planned_epochs(config: Config, steps_per_epoch: int) -> int:
 
 
 def estimate_seconds(network: nn.Module, config: Config, *, train_size: int, val_size: int) -> float:
-    """How long training would last at most on this machine, from one small step done for real.
+    """How long training all folds would last at most on this machine, from one small step done for real.
 
     The optimizer is not called, so the network keeps its weights.
 
     Args:
         network: the one to be trained; it is left as it was.
         config: the numbers.
-        train_size: training images.
-        val_size: validation images; each costs a third of a training image.
+        train_size: training images of one fold.
+        val_size: validation images of one fold; each costs a third of a training image.
     """
     per_image = _seconds_per_image(network, config)
     steps = max(1, train_size // config.batch_size)
     epochs = planned_epochs(config, steps)
     trained = min(steps, config.max_steps or steps) * config.batch_size
-    return epochs * (trained + val_size / 3) * per_image
+    return config.folds * epochs * (trained + val_size / 3) * per_image
 
 
 def _seconds_per_image(network: nn.Module, config: Config) -> float:

@@ -31,6 +31,18 @@ def read_history(path: Path) -> pd.DataFrame:
     return history
 
 
+def split_history(history: pd.DataFrame) -> list[pd.DataFrame]:
+    """The history of each network of a run: one, or one for each fold.
+
+    Example:
+        >>> [len(one) for one in split_history(pd.DataFrame({"fold": [0, 0, 1], "epoch": [1, 2, 1]}))]
+        [2, 1]
+    """
+    if "fold" not in history:
+        return [history]
+    return [one.reset_index(drop=True) for _, one in history.groupby("fold")]
+
+
 def find_best_epoch(history: pd.DataFrame, monitor: str = "val_loss") -> int:
     """The epoch whose weights are kept: lowest ``val_loss`` or highest ``val_dice``; the first one of equals.
 

@@ -12,7 +12,8 @@ from seglib.config import Config
 from seglib.errors import InputError
 from seglib.weights import load_encoder_weights
 
-WIDTHS = (64, 128, 256, 512, 1024)  # channels per level of the plain U-Net
+LEVELS = 5  # of the plain U-Net; each has twice the channels of the one above
+WIDTHS = tuple(64 * 2**level for level in range(LEVELS))  # of the seed: 64, 128, 256, 512, 1024
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -93,7 +94,7 @@ class Normalised(nn.Module):
 def build_model(config: Config, *, pretrained: bool = True) -> nn.Module:
     """The network of a configuration: images float (N, C, H, W) in [0, 1] -> logits (N, 1, H, W).
 
-    Weights that are not pretrained follow from ``config.seed``; the random state of the caller is left alone.
+    Weights that are not pretrained follow from ``config.member_seed``; the random state of the caller is left alone.
 
     Args:
         config: ``in_channels`` must be known (not None).
@@ -105,13 +106,14 @@ def build_model(config: Config, *, pretrained: bool = True) -> nn.Module:
     if config.in_channels is None:
         raise ValueError("in_channels is None; fill it in from the data (images.probe_images) before building")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
+        torch.manual_seed(config.member_seed)
         return _build(config, pretrained=pretrained)
 
 
 def _build(config: Config, *, pretrained: bool) -> nn.Module:
     if config.architecture == "plain":
-        return UNet(config.in_channels, norm=config.norm)
+        widths = tuple(config.width * 2**level for level in range(LEVELS))
+        return UNet(config.in_channels, norm=config.norm, widths=widths)
     weights = config.encoder_weights if pretrained else "none"
     network = _build_smp(config, hub_weights="imagenet" if weights == "imagenet" else None)
     if weights not in {"none", "imagenet"}:

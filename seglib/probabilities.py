@@ -1,10 +1,12 @@
-"""Checkpoint and images -> probability maps at the size of the files."""
+"""Checkpoints and images -> probability maps at the size of the files, also held-out ones."""
 
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  the field's name for it
@@ -15,17 +17,19 @@ from seglib.models import autocast, scale_images
 from seglib.progress import track
 
 Size = tuple[int, int]  # height, width
+Member = tuple[nn.Module, Config]  # a network with the configuration it was trained by
 
 
-def predict_probabilities(network: nn.Module, config: Config, image_paths: Sequence[str]) -> Iterator[np.ndarray]:
+def predict_probabilities(members: Sequence[Member], image_paths: Sequence[str]) -> Iterator[np.ndarray]:
     """The probability of foreground at every pixel of every file, in the order of the files.
 
-    The map is computed at network size, averaged over the symmetries of ``config.tta`` and resized (bilinear) to that
-    of the file; whoever thresholds it does so after that. Memory holds two batches, however many files there are.
+    Each member computes its map at its own network size, averaged over the symmetries of its ``config.tta``; the maps
+    are resized (bilinear) to the size of the file and averaged over the members. Whoever thresholds does so after that.
+    Memory holds two batches and the networks, however many files there are.
 
     Args:
-        network: images float (N, C, S, S) in [0, 1] -> logits (N, 1, S, S); put in evaluation mode.
-        config: the one the network was trained by, from its checkpoint.
+        members: networks, images float (N, C, S, S) in [0, 1] -> logits (N, 1, S, S), each with the configuration it
+            was trained by, from its checkpoint; put in evaluation mode.
         image_paths: the files.
 
     Yields:
@@ -34,44 +38,90 @@ def predict_probabilities(network: nn.Module, config: Config, image_paths: Seque
     Raises:
         InputError: if a file cannot be read.
     """
+    for maps, size in track(_predict_maps(members, image_paths), "predicting", total=len(image_paths)):
+        yield resize_average(maps, size)
+
+
+def predict_held_out(members: Sequence[Member], samples: pd.DataFrame, path: Path) -> None:
+    """Predict every sample by the members that did not learn from it, and keep the maps in a file.
+
+    The maps are kept at network size in half precision; ``read_held_out`` resizes them to their files.
+
+    Args:
+        members: as for ``predict_probabilities``, all of one network size; ``config.fold`` is what each held out.
+        samples: table with ``image_path`` and ``fold``; every fold is that of a member.
+        path: the .npy file, float16 (N, S, S), rows as those of ``samples``; written whole or not at all.
+
+    Raises:
+        InputError: if a file cannot be read.
+    """
+    size = members[0][1].image_size
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        kept = np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=(len(samples), size, size))
+        for fold, rows in samples.reset_index(drop=True).groupby("fold"):
+            own = [member for member in members if member[1].fold == fold]
+            maps = _predict_maps(own, list(rows["image_path"]))
+            for row, (found, _) in zip(rows.index, track(maps, f"fold {fold}", total=len(rows)), strict=True):
+                kept[row] = torch.stack(found).mean(dim=0).numpy()
+        kept.flush()
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_held_out(path: Path, sizes: Sequence[Size]) -> Iterator[np.ndarray]:
+    """The maps ``predict_held_out`` kept, each at the size of its file.
+
+    Args:
+        path: the .npy file.
+        sizes: height and width of every file, in the order of the rows.
+
+    Yields:
+        float32 (H, W) in [0, 1].
+    """
+    for kept, size in zip(np.load(path, mmap_mode="r"), sizes, strict=True):
+        yield resize_average([torch.from_numpy(kept.astype(np.float32))], size)
+
+
+def _predict_maps(members: Sequence[Member], image_paths: Sequence[str]) -> Iterator[tuple[list[Tensor], Size]]:
+    """For every file the map of each member at its network size, and the size of the file."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = network.to(device).eval()
-    paths = list(image_paths)
-    starts = range(0, len(paths), config.batch_size)
-    chunks = [paths[start : start + config.batch_size] for start in starts]
+    members = [(network.to(device).eval(), config) for network, config in members]
+    paths, count = list(image_paths), max(config.batch_size for _, config in members)
+    chunks = [paths[start : start + count] for start in range(0, len(paths), count)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        inputs = _read_ahead(pool, chunks, config)
-        yield from track(_predict_chunks(network, inputs, config, device), "predicting", total=len(paths))
-
-
-def _predict_chunks(
-    network: nn.Module, inputs: Iterator[list[tuple[Tensor, Size]]], config: Config, device: torch.device
-) -> Iterator[np.ndarray]:
-    for chunk in inputs:
-        images, sizes = zip(*chunk, strict=True)
-        probabilities = average_symmetries(network, torch.stack(images).to(device), config).cpu()
-        for probability, size in zip(probabilities, sizes, strict=True):
-            yield resize_probability(probability, size)
+        for images, sizes in _read_ahead(pool, chunks, [config for _, config in members]):
+            maps = [
+                average_symmetries(network, torch.stack(stack).to(device), config).half().float().cpu()
+                for (network, config), stack in zip(members, zip(*images, strict=True), strict=True)
+            ]
+            yield from zip(map(list, zip(*maps, strict=True)), sizes, strict=True)
 
 
 def _read_ahead(
-    pool: ThreadPoolExecutor, chunks: list[list[str]], config: Config
-) -> Iterator[list[tuple[Tensor, Size]]]:
-    """The inputs of each chunk; the next one is decoded while the network works on this one."""
+    pool: ThreadPoolExecutor, chunks: list[list[str]], configs: list[Config]
+) -> Iterator[tuple[list[list[Tensor]], list[Size]]]:
+    """Images and sizes of each chunk; the next one is decoded while the networks work on this one."""
     ahead: list[Future] = []
-    for chunk in chunks:
-        ready, ahead = ahead, [pool.submit(_read_input, path, config) for path in chunk]
+    for chunk in [*chunks, []]:
+        ready, ahead = ahead, [pool.submit(_read_inputs, path, configs) for path in chunk]
         if ready:
-            yield [future.result() for future in ready]
-    if ahead:
-        yield [future.result() for future in ahead]
+            images, sizes = zip(*(future.result() for future in ready), strict=True)
+            yield list(images), list(sizes)
 
 
-def _read_input(path: str, config: Config) -> tuple[Tensor, Size]:
-    """A file as the network wants it, uint8 (C, S, S), and its own height and width."""
-    image = read_image(path, channels=config.in_channels, white=config.white)
-    resized = resize_image(image, config.image_size)
-    return torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1))), image.shape[:2]
+def _read_inputs(path: str, configs: list[Config]) -> tuple[list[Tensor], Size]:
+    """A file as each network wants it, uint8 (C, S, S), and its own height and width; like wants are met once."""
+    inputs: dict[tuple, Tensor] = {}
+    for config in configs:
+        key = (config.in_channels, config.white, config.image_size)
+        if key not in inputs:
+            image = read_image(path, channels=config.in_channels, white=config.white)
+            resized = resize_image(image, config.image_size)
+            inputs[key] = torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1)))
+    wanted = [inputs[config.in_channels, config.white, config.image_size] for config in configs]
+    return wanted, image.shape[:2]
 
 
 @torch.inference_mode()
@@ -109,7 +159,7 @@ def symmetries(count: int) -> list[tuple[int, tuple[int, ...]]]:
     return [(turns, flips) for turns in (0, 1) for flips in mirrors][:count]
 
 
-def resize_probability(probability: Tensor, size: Size) -> np.ndarray:
-    """A map (S, S) at another size (H, W): bilinear, float32, so still in [0, 1]."""
-    resized = F.interpolate(probability[None, None], size=tuple(size), mode="bilinear", align_corners=False)
-    return resized[0, 0].numpy()
+def resize_average(maps: Sequence[Tensor], size: Size) -> np.ndarray:
+    """The mean of maps (S, S) at another size (H, W): bilinear, float32, so still in [0, 1]."""
+    resized = [F.interpolate(map_[None, None], size=tuple(size), mode="bilinear", align_corners=False) for map_ in maps]
+    return torch.stack(resized).mean(dim=0)[0, 0].numpy()

@@ -17,22 +17,24 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from seglib.batches import Batch
-from seglib.config import Config
+from seglib.batches import Batch, make_loaders
+from seglib.config import Config, parse_loss
 from seglib.durations import planned_epochs
 from seglib.errors import InputError
-from seglib.losses import bce_dice_loss, seed_loss
+from seglib.losses import combine_losses, seed_loss
 from seglib.metrics import dice_score, iou_score
 from seglib.models import build_model, choose_precision, scale_images
 from seglib.paths import write_text
 from seglib.progress import track
+from seglib.samples import split_samples
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", ".*IProgress not found.*")  # in a notebook it asks for widgets we do not use
     import pytorch_lightning as pl
-    from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+    from pytorch_lightning.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
 
 PRECISION_NAMES = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}  # ours -> Lightning's
+WARM_UP = {"onecycle": 0.2, "cosine": 0.05}  # share of the steps in which the rate climbs, before it falls as a cosine
 HISTORY_COLUMNS = (
     "epoch train_loss val_loss val_dice val_iou val_loss_seed lr seconds images_per_second".split()  # one row an epoch
 )
@@ -49,6 +51,7 @@ class Segmenter(pl.LightningModule):
         self.save_hyperparameters({"config": dataclasses.asdict(config)})  # travels inside every checkpoint
         self.network = network.to(memory_format=torch.channels_last)
         self.config = config
+        self.loss = combine_losses(parse_loss(config.loss))
         self.total_steps = total_steps
         self.val_scores: list[dict[str, Tensor]] = []
 
@@ -58,7 +61,7 @@ class Segmenter(pl.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """The loss of one batch."""
-        loss = bce_dice_loss(self(batch["image"]), batch["mask"], bce_weight=self.config.bce_weight)
+        loss = self.loss(self(batch["image"]), batch["mask"])
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch["image"]))
         return loss
 
@@ -67,7 +70,7 @@ class Segmenter(pl.LightningModule):
         logits, mask = self(batch["image"]).float(), batch["mask"]
         pred = logits.sigmoid() > self.config.threshold
         count = len(mask)
-        self.log("val_loss", bce_dice_loss(logits, mask, bce_weight=self.config.bce_weight), batch_size=count)
+        self.log("val_loss", self.loss(logits, mask), batch_size=count)
         self.log("val_loss_seed", seed_loss(logits, mask), batch_size=count)
         self.val_scores.append({"val_dice": dice_score(pred, mask), "val_iou": iou_score(pred, mask)})
 
@@ -78,7 +81,7 @@ class Segmenter(pl.LightningModule):
         self.val_scores.clear()
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """Adam or AdamW, the rate halved on a plateau or moved through one cycle."""
+        """Adam or AdamW, the rate halved on a plateau or led up and down again step by step."""
         config = self.config
         kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
         groups = _parameter_groups(self.network, config)
@@ -87,8 +90,21 @@ class Segmenter(pl.LightningModule):
             halve = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=config.lr_patience)
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": halve, "monitor": "val_loss"}}
         peaks = [group["lr"] for group in groups]
-        cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, peaks, self.total_steps, pct_start=0.2)
+        warm_up = WARM_UP[config.schedule]
+        cycle = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, peaks, self.total_steps, pct_start=warm_up, cycle_momentum=config.schedule == "onecycle"
+        )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the averaged weights as the best ones: it is they that were validated.
+
+        Lightning's callback puts them into whole checkpoints only, not into those that hold nothing but weights.
+        """
+        averages = [one for one in self.trainer.callbacks if isinstance(one, EMAWeightAveraging)]
+        if averages and "callbacks" not in checkpoint:
+            averages[0].on_save_checkpoint(self.trainer, self, checkpoint)
+            del checkpoint["current_model_state"], checkpoint["averaging_state"]
 
 
 def _parameter_groups(network: nn.Module, config: Config) -> list[dict[str, Any]]:
@@ -101,6 +117,51 @@ def _parameter_groups(network: nn.Module, config: Config) -> list[dict[str, Any]
         rate = config.learning_rate * config.encoder_lr_factor
         groups.append({"params": list(encoder.parameters()), "lr": rate})
     return groups
+
+
+def fit_members(
+    samples: pd.DataFrame, folds: pd.DataFrame, config: Config, output_dir: Path, cache_dir: Path
+) -> pd.DataFrame:
+    """Train the network of every fold, or go on with what an interrupted run of the same folder left to do.
+
+    Args:
+        samples: table with ``sample_id``, ``image_path`` and ``mask_path``.
+        folds: of ``samples.read_folds``.
+        config: with ``folds`` 1, one network is trained, in ``output_dir`` itself; with more, one for each fold, in
+            folders of their own (``member_dir``).
+        output_dir: the folder of the run.
+        cache_dir: where decoded images are kept.
+
+    Returns:
+        The history, also left in ``history.csv``; with ``folds`` above 1 its first column is ``fold``.
+
+    Raises:
+        InputError: as ``fit``.
+    """
+    if config.folds == 1:
+        return fit_member(samples, folds, config, output_dir, cache_dir)
+    histories = []
+    for fold in range(config.folds):
+        folder = member_dir(output_dir, fold)
+        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        print(f"fold {fold + 1}/{config.folds}", flush=True)
+        history = fit_member(samples, folds, dataclasses.replace(config, fold=fold), folder, cache_dir)
+        histories.append(history.assign(fold=fold)[["fold", *history]])
+        write_text(output_dir / "history.csv", pd.concat(histories).to_csv(index=False, float_format="%.6g"))
+    return pd.read_csv(output_dir / "history.csv")
+
+
+def fit_member(
+    samples: pd.DataFrame, folds: pd.DataFrame, config: Config, folder: Path, cache_dir: Path
+) -> pd.DataFrame:
+    """Train the network that holds out ``config.fold``, in ``folder``; its history."""
+    train, val = split_samples(samples, folds, config.fold)
+    return fit(build_model(config), *make_loaders(train, val, config, cache_dir), config, folder)
+
+
+def member_dir(output_dir: Path, fold: int) -> Path:
+    """Where the network of one fold of several has its checkpoints and its history."""
+    return output_dir / f"fold_{fold}"
 
 
 def fit(
@@ -131,13 +192,14 @@ def fit(
     steps_per_epoch = min(steps, config.max_steps or steps)
     module = Segmenter(network, config, total_steps=epochs * steps_per_epoch)
     _quiet_lightning()
-    pl.seed_everything(config.seed, verbose=False)
+    pl.seed_everything(config.member_seed, verbose=False)
     trainer = pl.Trainer(
         max_epochs=epochs,
         limit_train_batches=steps_per_epoch,
         accelerator="auto",
         devices=1,
         precision=PRECISION_NAMES[choose_precision(config.precision)],
+        gradient_clip_val=config.gradient_clip or None,
         callbacks=_callbacks(config, output_dir),
         enable_progress_bar=False,  # EpochBar is ours: one bar per epoch, and silence in a log
         logger=False,
@@ -180,6 +242,8 @@ def _callbacks(config: Config, output_dir: Path) -> list[Callback]:
     callbacks = [HistoryWriter(output_dir / "history.csv"), best, last]
     if config.stop_patience:
         callbacks.append(EarlyStopping(config.monitor, patience=config.stop_patience, mode=mode))
+    if config.ema_decay:
+        callbacks.append(EMAWeightAveraging(decay=config.ema_decay))
     return [EpochBar(), *callbacks]
 
 
@@ -280,3 +344,17 @@ def load_checkpoint(path: Path) -> tuple[nn.Module, Config]:
     network = build_model(config, pretrained=False)
     network.load_state_dict({name.removeprefix("network."): value for name, value in weights.items()})
     return network.eval().to(memory_format=torch.channels_last), config
+
+
+def load_members(output_dir: Path) -> list[tuple[nn.Module, Config]]:
+    """The networks of a run with their configurations: one, or one for each of its folds.
+
+    Raises:
+        InputError: if one of them is missing, or is not a checkpoint of ours.
+    """
+    folders = sorted(output_dir.glob("fold_*"), key=lambda folder: int(folder.name.removeprefix("fold_")))
+    members = [load_checkpoint(folder / "checkpoints" / "best.ckpt") for folder in folders or [output_dir]]
+    expected = members[0][1].folds
+    if len(members) != expected:
+        raise InputError(f"{output_dir} holds {len(members)} of {expected} folds; run 02_training to train the others")
+    return members

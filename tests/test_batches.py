@@ -1,11 +1,12 @@
 import hashlib
 
+import albumentations as A  # noqa: N812
 import numpy as np
 import pytest
 import torch
 
-from seglib.batches import SampleDataset, SeededSampler, make_loaders, make_transform
-from seglib.cache import Cache
+from seglib.batches import SampleDataset, SeededSampler, make_loaders, make_strong_transform, make_transform
+from seglib.cache import Cache, build_cache
 from seglib.config import make_config
 from seglib.samples import list_samples
 
@@ -74,14 +75,30 @@ def test_validation_comes_in_order_whole_and_as_it_is(loaders):
     rows = torch.cat([batch["row"] for batch in val]).tolist()
     assert rows == list(range(6))
     batch = next(iter(val))
-    assert np.array_equal(batch["image"][2].permute(1, 2, 0).numpy(), val.dataset.cache.images[2])
+    place = val.dataset.rows[2]
+    assert np.array_equal(batch["image"][2].permute(1, 2, 0).numpy(), val.dataset.cache.images[place])
+
+
+def test_all_folds_share_one_cache_and_each_row_is_its_own_sample(phantoms, tmp_path, tiny):
+    samples = list_samples(phantoms)
+    whole = build_cache(samples, tmp_path, size=32, channels=3, white=255.0)
+    for held_out in (slice(0, 5), slice(9, 14)):
+        val = samples[held_out].reset_index(drop=True)
+        train = samples.drop(index=samples[held_out].index).reset_index(drop=True)
+        for table, loader in zip((train, val), make_loaders(train, val, tiny, tmp_path), strict=True):
+            for batch in loader:
+                for row, mask in zip(batch["row"], batch["mask"], strict=True):
+                    place = samples.index[samples["sample_id"] == table["sample_id"][int(row)]][0]
+                    assert loader.dataset.rows[row] == place
+                    assert table is train or np.array_equal(mask[0], whole.masks[place])
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_without_augmentation_training_images_are_as_they_are(loaders):
-    train, _ = loaders(augment=False)
+    train, _ = loaders(augment="none")
     batch = next(iter(train))
     row = int(batch["row"][0])
-    assert np.array_equal(batch["mask"][0, 0].numpy(), train.dataset.cache.masks[row])
+    assert np.array_equal(batch["mask"][0, 0].numpy(), train.dataset.cache.masks[train.dataset.rows[row]])
 
 
 def test_a_training_set_smaller_than_a_batch_still_trains(loaders):
@@ -94,20 +111,35 @@ def test_a_ragged_last_training_batch_is_left_out(loaders):
     assert [len(batch["row"]) for batch in train] == [4, 4, 4]
 
 
+@pytest.mark.parametrize("make", [make_transform, make_strong_transform])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_mask_moves_with_the_image(channels):
-    data = SampleDataset(square(channels=channels), make_transform(channels))
+def test_the_mask_moves_with_the_image(channels, make):
+    data = SampleDataset(square(channels=channels), np.arange(1), without_patches(make(channels)))
     overlaps = []
     for seed in range(40):
         sample = data[0, seed]
-        bright, mask = sample["image"][0] > 100, sample["mask"][0] > 0
+        bright, mask = sample["image"][0] > sample["image"][0].max() // 2, sample["mask"][0] > 0
         overlaps.append((bright & mask).sum() / (bright | mask).sum())
     assert np.median(overlaps) > 0.9  # the image is resampled bilinearly, the mask at the nearest pixel
     assert min(overlaps) > 0.75
 
 
-def test_augmentation_really_changes_place_shape_and_brightness():
-    data = SampleDataset(square(), make_transform(3))
+def without_patches(transform):
+    """A covered patch hides the square, which no comparison of image and mask survives."""
+    return A.Compose([step for step in transform if not isinstance(step, A.CoarseDropout)])
+
+
+def test_covered_patches_leave_the_mask_alone():
+    patches = [step for step in make_strong_transform(3) if isinstance(step, A.CoarseDropout)]
+    data = SampleDataset(square(), np.arange(1), A.Compose(patches))
+    samples = [data[0, seed] for seed in range(30)]
+    assert all(np.array_equal(sample["mask"][0], square().masks[0]) for sample in samples)
+    assert 0 < sum((sample["image"] == 128).any().item() for sample in samples) < 30
+
+
+@pytest.mark.parametrize("make", [make_transform, make_strong_transform])
+def test_augmentation_really_changes_place_shape_and_brightness(make):
+    data = SampleDataset(square(), np.arange(1), make(3))
     samples = [data[0, seed] for seed in range(60)]
     centres = {tuple(torch.nonzero(sample["mask"][0]).float().mean(dim=0).round().int().tolist()) for sample in samples}
     areas = [int(sample["mask"].sum()) for sample in samples]

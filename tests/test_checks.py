@@ -4,9 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
+from seglib import checks
 from seglib.checks import measure_samples, measure_test_images
 from seglib.errors import InputError
-from seglib.images import read_mask
+from seglib.images import read_image, read_mask
 from seglib.samples import list_samples, list_test_images
 
 
@@ -22,6 +23,30 @@ def test_sizes_and_shares_are_those_of_the_files(phantoms):
     assert (measured["height"][0], measured["width"][0]) == first.shape[:2]
     assert measured["mask_share"][0] == read_mask(samples["mask_path"][0]).mean()
     assert measured["sample_id"].tolist() == samples["sample_id"].tolist()
+    assert measured.columns.tolist() == [*samples.columns, "height", "width", "mask_share", "group"]
+    assert measured["group"].tolist() == list(range(20))
+
+
+def test_a_turned_copy_is_of_the_group_of_its_source(copy):
+    samples = list_samples(copy)
+    for column in ("image_path", "mask_path"):
+        cv2.imwrite(samples[column][7], np.rot90(cv2.imread(samples[column][2])))
+    group = measure_samples(samples)["group"]
+    assert group[7] == group[2] == 2
+    assert group.nunique() == 19
+
+
+def test_every_image_is_decoded_once(phantoms, monkeypatch):
+    decoded = []
+
+    def counting_read(path, **options):
+        decoded.append(path)
+        return read_image(path, **options)
+
+    monkeypatch.setattr(checks, "read_image", counting_read)
+    samples = list_samples(phantoms)
+    measure_samples(samples)
+    assert sorted(decoded) == sorted(samples["image_path"])
 
 
 def test_a_mask_of_another_size_is_named_with_both_sizes(copy):

@@ -1,8 +1,10 @@
 import dataclasses
+import re
 
 import pytest
 
-from seglib.config import PRESETS, Config, make_config
+from seglib import losses
+from seglib.config import LOSSES, PRESETS, Config, make_config, parse_loss
 from seglib.errors import InputError
 
 
@@ -10,7 +12,7 @@ def test_the_default_is_the_recipe_of_the_seed():
     config = make_config()
     assert config == Config() == make_config("baseline")
     assert (config.architecture, config.batch_size, config.image_size, config.epochs) == ("plain", 16, 320, 150)
-    assert (config.optimizer, config.learning_rate, config.bce_weight) == ("adam", 1e-4, 0.5)
+    assert (config.optimizer, config.learning_rate, config.loss) == ("adam", 1e-4, "bce_dice")
     assert (config.schedule, config.lr_patience, config.stop_patience) == ("plateau", 3, 10)
 
 
@@ -30,7 +32,7 @@ def test_every_preset_can_be_made(preset):
         ("learning_rate", "1e-4", 1e-4),  # YAML leaves this one a text
         ("epochs", "5", 5),
         ("epochs", 5.0, 5),
-        ("augment", "false", False),
+        ("rle_by_rows", "false", False),
         ("in_channels", "1", 1),
         ("in_channels", "none", None),
         ("white", "4095", 4095.0),
@@ -51,7 +53,14 @@ def test_text_becomes_what_the_field_wants(name, text, value):
         ({"epochs": 2.5}, "whole number"),
         ({"epochs": True}, "whole number"),
         ({"learning_rate": "fast"}, "is not a number"),
-        ({"augment": "maybe"}, "true or false"),
+        ({"rle_by_rows": "maybe"}, "true or false"),
+        ({"augment": "false"}, "one of none, standard, strong"),
+        ({"loss": "0.5*bce + dise"}, "no loss 'dise'; did you mean dice?"),
+        ({"loss": ""}, "there is no loss ''"),
+        ({"loss": "-1*bce"}, "WEIGHT*NAME"),
+        ({"loss": "x*bce"}, "WEIGHT*NAME"),
+        ({"loss": "inf*bce"}, "WEIGHT*NAME"),
+        ({"folds": 3, "fold": 3}, "below folds"),
         ({"epochs": 0}, "from 1 to"),
         ({"image_size": 100}, "a multiple of 16"),
         ({"norm": "layer"}, "one of none, batch, instance"),
@@ -63,7 +72,7 @@ def test_text_becomes_what_the_field_wants(name, text, value):
     ],
 )
 def test_what_cannot_be_is_refused_in_words(settings, words):
-    with pytest.raises(InputError, match=words.replace("?", r"\?")):
+    with pytest.raises(InputError, match=re.escape(words)):
         make_config(**settings)
 
 
@@ -79,3 +88,29 @@ def test_none_keeps_the_value_of_the_preset():
 def test_encoders_of_smp_need_a_multiple_of_32():
     with pytest.raises(InputError, match="a multiple of 32"):
         make_config("quick", image_size=144)
+
+
+@pytest.mark.parametrize(
+    ("text", "terms"),
+    [
+        ("bce_dice", ((0.5, "bce"), (0.5, "dice"))),
+        ("lovasz", ((1.0, "lovasz"),)),
+        (" 0.7 * bce+ 3e-1*tversky ", ((0.7, "bce"), (0.3, "tversky"))),
+    ],
+)
+def test_a_loss_is_a_weighted_sum_of_named_terms(text, terms):
+    assert parse_loss(text) == terms
+
+
+def test_the_losses_that_can_be_named_are_those_there_are():
+    assert set(LOSSES) == set(losses.LOSSES)
+
+
+def test_samples_are_split_into_as_many_parts_as_networks_or_as_the_held_out_share_asks_for():
+    assert [make_config(**given).n_folds for given in ({}, {"val_fraction": 0.3}, {"folds": 7})] == [5, 3, 7]
+
+
+def test_members_of_a_run_draw_differently_and_the_first_one_as_the_seed_says():
+    seeds = {make_config(folds=5, fold=fold, seed=3).member_seed for fold in range(5)}
+    assert len(seeds) == 5
+    assert make_config(seed=3).member_seed == 3

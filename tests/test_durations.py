@@ -8,12 +8,7 @@ from seglib import durations
 from seglib.config import make_config
 from seglib.durations import describe_duration, estimate_seconds, planned_epochs
 from seglib.losses import bce_dice_loss
-from seglib.models import UNet, build_model, scale_images
-
-
-@pytest.fixture(autouse=True)
-def narrow(monkeypatch):
-    monkeypatch.setattr(UNet.__init__, "__kwdefaults__", {"norm": "none", "widths": (8, 12, 16)})
+from seglib.models import build_model, scale_images
 
 
 @pytest.mark.parametrize(("steps", "expected"), [(5, 30), (40, 10), (100, 4), (1000, 1)])
@@ -42,6 +37,7 @@ def test_an_estimate_is_steps_and_validation_at_the_measured_speed(tiny, monkeyp
     monkeypatch.setattr(durations, "_seconds_per_image", lambda *_: 0.5)
     # 2 epochs of 5 steps of 4 images, and a third of 6 validation images: 2 * (20 + 2) * 0.5
     assert estimate_seconds(None, tiny, train_size=22, val_size=6) == 22
+    assert estimate_seconds(None, dataclasses.replace(tiny, folds=3), train_size=22, val_size=6) == 66
 
 
 def test_the_measured_speed_is_that_of_real_steps(tiny):

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from seglib.errors import InputError
-from seglib.history import describe_history, find_best_epoch, read_history
+from seglib.history import describe_history, find_best_epoch, read_history, split_history
 
 ROWS = {
     "epoch": [1, 2, 3, 4],
@@ -47,3 +47,12 @@ def test_what_is_no_history_is_named(tmp_path, text, words):
         (tmp_path / "history.csv").write_text(text)
     with pytest.raises(InputError, match=words):
         read_history(tmp_path / "history.csv")
+
+
+def test_a_run_of_folds_is_as_many_histories(tmp_path):
+    both = pd.concat([pd.DataFrame(ROWS).assign(fold=fold) for fold in (0, 1)])
+    both.loc[both["fold"] == 1, "val_loss"] = [0.5, 0.4, 0.3, 0.2]
+    both.to_csv(tmp_path / "history.csv", index=False)
+    parts = split_history(read_history(tmp_path / "history.csv"))
+    assert [find_best_epoch(part) for part in parts] == [2, 4]
+    assert [find_best_epoch(part) for part in split_history(pd.DataFrame(ROWS))] == [2]

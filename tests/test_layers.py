@@ -21,13 +21,16 @@ ALLOWED = {
     "history": LEAF,
     "figures": set(),
     "samples": LEAF | {"images", "paths"},
-    "checks": LEAF | {"images", "progress"},
+    "duplicates": set(),
+    "checks": LEAF | {"duplicates", "images", "progress"},
     "cache": {"images", "progress"},
     "batches": {"cache", "config"},
     "weights": LEAF,
     "models": LEAF | {"config", "weights"},
     "durations": {"config", "losses", "models"},
-    "training": LEAF | {"batches", "config", "durations", "losses", "metrics", "models", "paths", "progress"},
+    "training": LEAF
+    | {"batches", "config", "durations", "losses", "metrics", "models", "paths", "progress"}
+    | {"samples"},
     "probabilities": {"config", "images", "models", "progress"},
     "masks": LEAF | {"metrics"},
     "submission": LEAF | {"masks", "paths"},

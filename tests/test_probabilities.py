@@ -7,7 +7,14 @@ from torch import nn
 from seglib.config import make_config
 from seglib.errors import InputError
 from seglib.images import image_size
-from seglib.probabilities import average_symmetries, predict_probabilities, resize_probability, symmetries
+from seglib.probabilities import (
+    average_symmetries,
+    predict_held_out,
+    predict_probabilities,
+    read_held_out,
+    resize_average,
+    symmetries,
+)
 from seglib.samples import list_samples
 
 
@@ -33,7 +40,7 @@ def config():
 
 def test_maps_have_the_size_of_their_files_in_the_order_of_the_files(phantoms, config):
     paths = list_samples(phantoms)["image_path"][:7]
-    maps = list(predict_probabilities(Brightness(), config, paths))
+    maps = list(predict_probabilities([(Brightness(), config)], paths))
     assert [map_.shape for map_ in maps] == [image_size(path) for path in paths]
     assert len({map_.shape for map_ in maps}) > 1
     assert all(map_.dtype == np.float32 and 0 <= map_.min() and map_.max() <= 1 for map_ in maps)
@@ -42,8 +49,8 @@ def test_maps_have_the_size_of_their_files_in_the_order_of_the_files(phantoms, c
 @pytest.mark.parametrize("batch_size", [1, 2, 7, 50])
 def test_the_batch_size_changes_nothing(phantoms, config, batch_size):
     paths = list_samples(phantoms)["image_path"][:7]
-    expected = list(predict_probabilities(Brightness(), config, paths))
-    found = predict_probabilities(Brightness(), make_config(**{**vars(config), "batch_size": batch_size}), paths)
+    expected = list(predict_probabilities([(Brightness(), config)], paths))
+    found = predict_probabilities([(Brightness(), make_config(**{**vars(config), "batch_size": batch_size}))], paths)
     for one, other in zip(expected, found, strict=True):
         assert np.allclose(one, other, atol=1e-6)
 
@@ -52,18 +59,18 @@ def test_a_map_lies_where_its_image_does(tmp_path, config):
     image = np.zeros((50, 90, 3), np.uint8)
     image[5:20, 60:85] = 255
     cv2.imwrite(str(tmp_path / "a.png"), image)
-    (map_,) = predict_probabilities(Brightness(), config, [tmp_path / "a.png"])
+    (map_,) = predict_probabilities([(Brightness(), config)], [tmp_path / "a.png"])
     assert ((map_ > 0.5) == (image[..., 0] > 0)).mean() > 0.98
 
 
 def test_no_files_give_no_maps(config):
-    assert list(predict_probabilities(Brightness(), config, [])) == []
+    assert list(predict_probabilities([(Brightness(), config)], [])) == []
 
 
 def test_an_unreadable_file_is_named(tmp_path, config):
     (tmp_path / "a.png").touch()
     with pytest.raises(InputError, match=r"a\.png"):
-        list(predict_probabilities(Brightness(), config, [tmp_path / "a.png"]))
+        list(predict_probabilities([(Brightness(), config)], [tmp_path / "a.png"]))
 
 
 @pytest.mark.parametrize("count", [1, 2, 4, 8])
@@ -94,7 +101,7 @@ def test_the_eight_symmetries_are_different():
 def test_resizing_keeps_the_middle_of_an_edge_in_place():
     probability = torch.zeros(8, 8)
     probability[:, 4:] = 1
-    wide = resize_probability(probability, (16, 32))
+    wide = resize_average([probability], (16, 32))
     assert wide.shape == (16, 32)
     assert ((wide > 0.5) == (np.arange(32) >= 16)).all()
 
@@ -102,5 +109,66 @@ def test_resizing_keeps_the_middle_of_an_edge_in_place():
 def test_the_network_is_put_in_evaluation_mode(phantoms, config):
     network = nn.Sequential(nn.BatchNorm2d(3), Brightness())
     before = network[0].running_mean.clone()
-    list(predict_probabilities(network, config, list_samples(phantoms)["image_path"][:3]))
+    list(predict_probabilities([(network, config)], list_samples(phantoms)["image_path"][:3]))
     assert torch.equal(network[0].running_mean, before)
+
+
+class Constant(nn.Module):
+    """The same logit everywhere."""
+
+    def __init__(self, logit):
+        super().__init__()
+        self.logit = logit
+
+    def forward(self, images):
+        return torch.full_like(images[:, :1], self.logit)
+
+
+def test_members_of_several_sizes_are_averaged_at_the_size_of_the_file(phantoms, config):
+    paths = list_samples(phantoms)["image_path"][:5]
+    other = make_config(**{**vars(config), "image_size": 96, "in_channels": 1, "batch_size": 2})
+    pair = [(Brightness(), config), (Brightness(), other)]
+    apart = [list(predict_probabilities([member], paths)) for member in pair]
+    together = list(predict_probabilities(pair, paths))
+    for one, two, both in zip(*apart, together, strict=True):
+        assert np.allclose((one + two) / 2, both, atol=1e-6)
+    assert any(np.abs(one - two).max() > 0.01 for one, two in zip(*apart, strict=True))
+
+
+def test_probabilities_are_averaged_and_not_logits(phantoms, config):
+    (map_,) = predict_probabilities([(Constant(0.0), config), (Constant(100.0), config)], [first_path(phantoms)])
+    assert np.allclose(map_, 0.75)
+
+
+def first_path(phantoms):
+    return list_samples(phantoms)["image_path"][0]
+
+
+def test_every_sample_is_predicted_by_the_members_that_held_it_out(phantoms, config, tmp_path):
+    samples = list_samples(phantoms)[:9].assign(fold=[0, 1, 2, 2, 1, 0, 0, 2, 1])
+    members = [(Constant(float(fold)), make_config(**{**vars(config), "folds": 3, "fold": fold})) for fold in range(3)]
+    predict_held_out(members, samples, tmp_path / "held_out.npy")
+    sizes = [image_size(path) for path in samples["image_path"]]
+    maps = list(read_held_out(tmp_path / "held_out.npy", sizes))
+    assert [map_.shape for map_ in maps] == sizes
+    found = [float(map_.mean()) for map_ in maps]
+    assert found == pytest.approx(torch.sigmoid(torch.tensor(samples["fold"].to_numpy()).float()).tolist(), abs=1e-3)
+    assert [path.name for path in tmp_path.iterdir()] == ["held_out.npy"]
+
+
+def test_a_kept_map_and_a_fresh_one_are_the_same_to_the_last_bit(phantoms, config, tmp_path):
+    samples = list_samples(phantoms)[:5].assign(fold=0)
+    predict_held_out([(Brightness(), config)], samples, tmp_path / "held_out.npy")
+    fresh = predict_probabilities([(Brightness(), config)], samples["image_path"])
+    sizes = [image_size(path) for path in samples["image_path"]]
+    for one, other in zip(read_held_out(tmp_path / "held_out.npy", sizes), fresh, strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_maps_that_could_not_all_be_made_leave_no_file(phantoms, config, tmp_path):
+    samples = list_samples(phantoms)[:3].assign(fold=0)
+    (tmp_path / "broken.png").touch()
+    samples.loc[2, "image_path"] = str(tmp_path / "broken.png")
+    with pytest.raises(InputError, match="broken.png"):
+        predict_held_out([(Brightness(), config)], samples, tmp_path / "held_out.npy")
+    assert [path.name for path in tmp_path.iterdir()] == ["broken.png"]

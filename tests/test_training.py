@@ -12,21 +12,18 @@ from seglib.errors import InputError
 from seglib.history import NEEDED
 from seglib.losses import bce_dice_loss
 from seglib.metrics import dice_score
-from seglib.models import UNet, build_model, scale_images
-from seglib.samples import list_samples
+from seglib.models import build_model, scale_images
+from seglib.samples import assign_folds, list_samples
 from seglib.training import (
     HISTORY_COLUMNS,
     HistoryWriter,
     Segmenter,
     fit,
+    fit_members,
     load_checkpoint,
+    load_members,
+    member_dir,
 )
-
-
-@pytest.fixture(autouse=True)
-def narrow(monkeypatch):
-    """The whole U-Net has 31 million parameters; the same one with narrow levels learns these phantoms in seconds."""
-    monkeypatch.setattr(UNet.__init__, "__kwdefaults__", {"norm": "none", "widths": (8, 12, 16)})
 
 
 @pytest.fixture
@@ -53,7 +50,7 @@ def test_it_learns(run):
         "epochs": 25,
         "image_size": 48,
         "norm": "batch",
-        "augment": False,
+        "augment": "none",
         "learning_rate": 5e-3,
         "stop_patience": 0,
     }
@@ -86,8 +83,9 @@ def test_one_line_is_printed_per_epoch_where_nobody_watches(run, capsys):
     assert [line.split()[1] for line in lines] == ["1/2", "2/2"]
 
 
-def test_a_reloaded_checkpoint_gives_the_score_it_was_kept_for(run):
-    history, folder, config, (_, val_loader) = run(epochs=4, monitor="val_dice")
+@pytest.mark.parametrize("settings", [{}, {"ema_decay": 0.9, "norm": "batch", "learning_rate": 0.02}])
+def test_a_reloaded_checkpoint_gives_the_score_it_was_kept_for(run, settings):
+    history, folder, config, (_, val_loader) = run(epochs=4, monitor="val_dice", **settings)
     network, loaded = load_checkpoint(folder / "checkpoints" / "best.ckpt")
     assert loaded == config
     with torch.inference_mode():
@@ -110,7 +108,14 @@ def test_the_best_weights_are_not_the_last_ones(run, monkeypatch):
     assert losses == pytest.approx([history["val_loss"].iloc[0], history["val_loss"].iloc[-1]], rel=1e-4)
 
 
-@pytest.mark.parametrize("settings", [{"lr_patience": 0}, {"schedule": "onecycle", "optimizer": "adamw"}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"lr_patience": 0},
+        {"schedule": "onecycle", "optimizer": "adamw"},
+        {"schedule": "cosine", "ema_decay": 0.8, "gradient_clip": 0.5},
+    ],
+)
 def test_a_run_that_was_cut_off_ends_like_one_that_was_not(run, monkeypatch, settings):
     settings = {"epochs": 5, "norm": "batch", "learning_rate": 0.02, **settings}
     whole, *_ = run("whole", **settings)
@@ -181,7 +186,7 @@ def test_training_stops_when_the_loss_has_not_improved_for_long_enough(run):
 
 
 def test_a_loss_that_is_no_number_stops_with_a_cure(run, monkeypatch):
-    monkeypatch.setattr(training, "bce_dice_loss", lambda logits, *_, **__: logits.sum() * float("nan"))
+    monkeypatch.setattr(training, "combine_losses", lambda _: lambda logits, _: logits.sum() * float("nan"))
     with pytest.raises(InputError, match=r"the loss is nan in epoch 1; lower learning_rate"):
         run()
 
@@ -193,6 +198,119 @@ def test_the_encoder_learns_at_its_own_rate():
     optimizer = Segmenter(network, config, total_steps=10).configure_optimizers()["optimizer"]
     assert [group["lr"] for group in optimizer.param_groups] == [2e-3, 5e-4]
     assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(network.parameters()))
+
+
+def test_the_average_is_what_is_validated_and_kept_and_it_moves_slower_than_the_weights(run):
+    settings = {"epochs": 3, "learning_rate": 0.02, "stop_patience": 0}
+    plain, averaged = run("plain", **settings), run("averaged", **settings, ema_decay=0.999)
+    assert plain[0]["train_loss"].iloc[0] == averaged[0]["train_loss"].iloc[0]  # the average does not steer
+    start = build_model(plain[2]).state_dict()
+    moved = []
+    for _, folder, *_ in (plain, averaged):
+        weights = load_checkpoint(folder / "checkpoints" / "last.ckpt")[0].state_dict()
+        moved.append(sum((weights[name] - start[name]).norm().item() for name in start))
+    assert moved[1] < 0.5 * moved[0]
+
+
+def test_the_best_checkpoint_holds_weights_only(run):
+    _, folder, *_ = run(ema_decay=0.9)
+    kept = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)
+    assert not {"optimizer_states", "current_model_state", "averaging_state"} & set(kept)
+
+
+def rates_of(config, steps=100):
+    made = Segmenter(build_model(config), config, total_steps=steps).configure_optimizers()
+    rates = []
+    for _ in range(steps - 1):
+        rates.append(made["optimizer"].param_groups[0]["lr"])
+        made["optimizer"].step()
+        made["lr_scheduler"]["scheduler"].step()
+    return np.array(rates) / config.learning_rate
+
+
+@pytest.mark.parametrize(("schedule", "peak"), [("onecycle", 19), ("cosine", 4)])
+def test_the_rate_climbs_for_its_share_of_the_steps_and_then_falls_to_nothing(tiny, schedule, peak):
+    rates = rates_of(make_config(**{**vars(tiny), "schedule": schedule, "optimizer": "adamw"}))
+    assert rates.argmax() == peak
+    assert rates.max() == pytest.approx(1)
+    assert (np.diff(rates[: peak + 1]) > 0).all()
+    assert (np.diff(rates[peak:]) < 0).all()
+    assert rates[-1] < 0.01
+
+
+def test_a_gradient_longer_than_allowed_is_cut(run, monkeypatch):
+    norms = []
+
+    def look(self, optimizer):
+        norms.append(torch.cat([p.grad.ravel() for p in self.parameters() if p.grad is not None]).norm().item())
+
+    monkeypatch.setattr(Segmenter, "on_before_optimizer_step", look)
+    run("free", epochs=1)
+    free, norms[:] = max(norms), []
+    run("cut", epochs=1, gradient_clip=free / 100)
+    assert norms
+    assert max(norms) <= free / 100 * 1.01 or max(norms) == pytest.approx(free, rel=0.5)
+
+
+@pytest.fixture
+def folded(phantoms, tmp_path, tiny):
+    """Train on the phantoms in three folds; give the history, the folder, the samples and their folds."""
+    samples = list_samples(phantoms)
+    folds = assign_folds(samples, np.linspace(0, 1, len(samples)), n_folds=3, seed=0)
+
+    def run_(**settings):
+        config = make_config(**{**vars(tiny), "folds": 3, **settings})
+        return fit_members(samples, folds, config, tmp_path / "run", tmp_path / "cache")
+
+    return run_, tmp_path / "run", samples, folds
+
+
+def test_each_fold_trains_a_network_of_its_own_and_one_history_tells_of_all(folded):
+    train, folder, _, _ = folded
+    history = train()
+    assert list(history) == ["fold", *HISTORY_COLUMNS]
+    assert history[["fold", "epoch"]].to_numpy().tolist() == [[f, e] for f in range(3) for e in (1, 2)]
+    assert pd.read_csv(folder / "history.csv").equals(history)
+    members = load_members(folder)
+    assert [config.fold for _, config in members] == [0, 1, 2]
+    first = [next(iter(network.parameters())) for network, _ in members]
+    assert not torch.equal(first[0], first[1])
+
+
+def test_folds_that_were_cut_off_go_on_where_they_stopped(folded, monkeypatch):
+    train, folder, _, _ = folded
+    fit_one, calls = training.fit_member, []
+
+    def cut_off(samples, folds, config, *places):
+        calls.append(config.fold)
+        if calls == [0, 1]:
+            raise KeyboardInterrupt
+        return fit_one(samples, folds, config, *places)
+
+    monkeypatch.setattr(training, "fit_member", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        train()
+    assert pd.read_csv(folder / "history.csv")["fold"].unique().tolist() == [0]
+    with pytest.raises(InputError, match="holds 1 of 3 folds; run 02_training"):
+        load_members(folder)
+    before = (member_dir(folder, 0) / "checkpoints" / "best.ckpt").read_bytes()
+    assert train()["fold"].unique().tolist() == [0, 1, 2]
+    assert (member_dir(folder, 0) / "checkpoints" / "best.ckpt").read_bytes() == before
+
+
+def test_no_network_learns_from_the_fold_it_holds_out(folded, monkeypatch):
+    train, _, samples, folds = folded
+    seen = {}
+
+    def spy(train, val, config, *rest):
+        seen[config.fold] = (set(train["sample_id"]), set(val["sample_id"]))
+        return make_loaders(train, val, config, *rest)
+
+    monkeypatch.setattr(training, "make_loaders", spy)
+    train(epochs=1)
+    for fold, (learnt, held_out) in seen.items():
+        assert held_out == set(folds.loc[folds["fold"] == fold, "sample_id"])
+        assert learnt == set(samples["sample_id"]) - held_out
 
 
 def test_validation_losses_are_means_over_images_whatever_the_batches_are(run):
