@@ -12,6 +12,8 @@ from torch.nn import functional as F  # noqa: N812  the field's name for it
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
+SPREAD = 0.9  # of values in [0, 1], from which on they are taken for probabilities
+
 # Names of autograd nodes, without "Backward0": those that make probabilities, and those that leave them probabilities.
 SQUASHING = frozenset("Sigmoid Softmax Hardsigmoid".split())
 KEEPING = frozenset(
@@ -295,7 +297,7 @@ def _check_logits(logits: Tensor) -> None:
     if _is_squashed(logits):
         reason = "a sigmoid or softmax made them"
     elif _spreads_over_unit_interval(logits):
-        reason = "all lie in [0, 1]"
+        reason = "they fill [0, 1] and never leave it"
     else:
         return
     raise ValueError(f"logits look like probabilities, {reason}; hand over the raw logits, without the sigmoid")
@@ -313,12 +315,12 @@ def _is_squashed(logits: Tensor) -> bool:
 
 
 def _spreads_over_unit_interval(logits: Tensor) -> bool:
-    """Whether all values lie in [0, 1], over more than half of it, as no batch of raw logits does.
+    """Whether all values lie in [0, 1] and reach across nearly all of it, as probabilities do and raw logits do not.
 
-    An untrained network may well stay inside, but its values hardly differ. Only on the CPU: reading a value would make
-    a GPU wait.
+    The logits of an untrained network often stay inside, and spread to 0.7 of it in its first steps over images that
+    are mostly foreground; half would be too strict. Only on the CPU: reading a value would make a GPU wait.
     """
     if logits.device.type != "cpu" or logits.numel() == 0:
         return False
     low, high = (value.item() for value in logits.detach().aminmax())
-    return low >= 0 and high <= 1 and high - low > 0.5
+    return low >= 0 and high <= 1 and high - low > SPREAD

@@ -91,10 +91,22 @@ class Segmenter(pl.LightningModule):
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": halve, "monitor": "val_loss"}}
         peaks = [group["lr"] for group in groups]
         warm_up = WARM_UP[config.schedule]
+        if self.total_steps > 1:
+            warm_up = max(warm_up, 2 / self.total_steps)  # shorter than two steps is a division by zero
         cycle = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, peaks, self.total_steps, pct_start=warm_up, cycle_momentum=config.schedule == "onecycle"
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+
+    def lr_scheduler_step(self, scheduler: torch.optim.lr_scheduler.LRScheduler, metric: Tensor | None) -> None:
+        """Move the rate by a step; on a plateau ``on_train_epoch_end`` does so."""
+        if self.config.schedule != "plateau":
+            super().lr_scheduler_step(scheduler, metric)
+
+    def on_train_epoch_end(self) -> None:
+        """Look for a plateau before ``last.ckpt`` is written; Lightning does so after it, and a resumed run forgets."""
+        if self.config.schedule == "plateau":
+            self.lr_schedulers().step(self.trainer.callback_metrics["val_loss"])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the averaged weights as the best ones: it is they that were validated.
@@ -352,9 +364,14 @@ def load_members(output_dir: Path) -> list[tuple[nn.Module, Config]]:
     Raises:
         InputError: if one of them is missing, or is not a checkpoint of ours.
     """
-    folders = sorted(output_dir.glob("fold_*"), key=lambda folder: int(folder.name.removeprefix("fold_")))
-    members = [load_checkpoint(folder / "checkpoints" / "best.ckpt") for folder in folders or [output_dir]]
+    whole, parts = Path("checkpoints", "best.ckpt"), sorted(output_dir.glob("fold_*"), key=_fold_number)
+    paths = [part / whole for part in parts if (part / whole).exists()] or [output_dir / whole]
+    members = [load_checkpoint(path) for path in paths]
     expected = members[0][1].folds
     if len(members) != expected:
         raise InputError(f"{output_dir} holds {len(members)} of {expected} folds; run 02_training to train the others")
     return members
+
+
+def _fold_number(folder: Path) -> int:
+    return int(folder.name.removeprefix("fold_"))

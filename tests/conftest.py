@@ -21,5 +21,5 @@ def phantoms(tmp_path_factory):
 @pytest.fixture
 def tiny():
     """A configuration that trains in seconds: the plain U-Net, narrow."""
-    size = {"image_size": 32, "width": 4, "in_channels": 3, "white": 255}
+    size = {"image_size": 32, "width": 8, "in_channels": 3, "white": 255}
     return make_config("baseline", batch_size=4, epochs=2, num_workers=0, learning_rate=1e-3, **size)

@@ -280,7 +280,7 @@ def test_logits_that_are_whole_numbers_are_refused_by_their_dtype(loss, kind):
 def test_probabilities_without_a_graph_are_refused_by_their_values(loss, batch):
     logits, target = batch
     for probability in (logits.sigmoid(), logits.sigmoid().half(), target.clone()):  # a hard mask is none the better
-        with pytest.raises(ValueError, match=r"probabilities.*raw logits, without the sigmoid") as caught:
+        with pytest.raises(ValueError, match=r"probabilities.*\[0, 1\].*raw logits, without the sigmoid") as caught:
             loss(probability, target)
         assert "\n" not in str(caught.value)
 
@@ -325,6 +325,7 @@ def test_a_device_is_never_made_to_wait_for_values_yet_its_graph_is_read(loss):
     [
         torch.zeros(2, 1, 4, 4),
         torch.linspace(0.2, 0.6, 32).view(2, 1, 4, 4),  # an untrained network: inside [0, 1], but hardly spread
+        torch.linspace(0.1, 0.8, 32).view(2, 1, 4, 4),  # the same after a few steps over images all foreground
         torch.linspace(-0.01, 1, 32).view(2, 1, 4, 4),
         torch.linspace(0, 1.01, 32).view(2, 1, 4, 4),
         torch.full((2, 1, 4, 4), float("nan")),  # the caller's to report, and not as a probability

@@ -98,7 +98,7 @@ def test_the_best_weights_are_not_the_last_ones(run, monkeypatch):
     step = Segmenter.training_step
     climb = lambda self, *batch: step(self, *batch) * (1 if self.current_epoch == 0 else -1)  # noqa: E731
     monkeypatch.setattr(Segmenter, "training_step", climb)
-    history, folder, _, (_, val_loader) = run(epochs=3, learning_rate=0.01)
+    history, folder, _, (_, val_loader) = run(epochs=3, learning_rate=0.01, norm="batch")
     assert history["val_loss"].idxmin() == 0
     losses = []
     for name in ("best", "last"):
