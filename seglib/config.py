@@ -66,7 +66,6 @@ class Config:
     seed: int = 0  # of the split, the weights, the shuffling and the augmentation
     # prediction
     tta: int = 1  # symmetries of the square averaged: 1 none, 2 and 4 mirrors, 8 mirrors and quarter turns
-    threshold: float = 0.5  # probability above which a pixel is foreground
     # submission
     rle_by_rows: bool = False  # run lengths along the rows instead of down the columns
     rle_zero_based: bool = False  # run starts counted from 0 instead of 1
@@ -130,7 +129,6 @@ _RANGES = {
     "lr_patience": (0, 10_000),
     "stop_patience": (0, 10_000),
     "seed": (0, 2**32 - 1),
-    "threshold": (0, 1),
 }
 
 PRESETS: dict[str, dict[str, Any]] = {

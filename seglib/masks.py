@@ -1,4 +1,4 @@
-"""Probability maps -> masks, and masks against references -> a table of scores."""
+"""Masks against references -> a table of scores."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,28 +8,11 @@ import pandas as pd
 import torch
 
 from seglib.errors import InputError
-from seglib.metrics import count_pixels, dice_score, iou_score
-
-
-def threshold_probability(probability: np.ndarray, *, threshold: float = 0.5) -> np.ndarray:
-    """Foreground where the probability is above the threshold.
-
-    Args:
-        probability: float (H, W) in [0, 1], already at the size the mask is wanted in.
-        threshold: in [0, 1].
-
-    Returns:
-        uint8 (H, W) in {0, 1}.
-
-    Example:
-        >>> threshold_probability(np.array([[0.2, 0.5, 0.8]])).tolist()
-        [[0, 0, 1]]
-    """
-    return (probability > threshold).astype(np.uint8)
+from seglib.metrics import boundary_scores, count_pixels, overlap_scores
 
 
 def score_masks(sample_ids: Iterable[str], preds: Iterable[np.ndarray], masks: Iterable[np.ndarray]) -> pd.DataFrame:
-    """Every image's Dice and IoU at the size of its file.
+    """Every image's scores at the size of its file; ``metrics.DEFINITIONS`` says what each means.
 
     Args:
         sample_ids: N names.
@@ -37,8 +20,8 @@ def score_masks(sample_ids: Iterable[str], preds: Iterable[np.ndarray], masks: I
         masks: N references of the same sizes; may be a generator.
 
     Returns:
-        One row per image: ``sample_id``, ``dice``, ``iou`` and the pixels ``overlap``, ``pred_area``, ``target_area``,
-        ``pixels``.
+        One row per image: ``sample_id``, the scores ``dice``, ``iou``, ``sensitivity``, ``precision``, ``hd95`` and
+        ``surface_dice``, and the pixels ``overlap``, ``pred_area``, ``target_area``, ``pixels``.
 
     Raises:
         ValueError: if a pair differs in size, or there are not as many of each.
@@ -64,12 +47,12 @@ def read_scores(path: Path) -> pd.DataFrame:
 
 
 def _score(sample_id: str, pred: np.ndarray, mask: np.ndarray) -> dict[str, float | str]:
-    p, t = torch.from_numpy(pred)[None], torch.from_numpy(mask)[None]
-    overlap, pred_area, target_area = (int(count) for count in count_pixels(p, t))
+    counts = count_pixels(torch.from_numpy(pred)[None], torch.from_numpy(mask)[None])
+    overlap, pred_area, target_area = (int(count) for count in counts)
     return {
         "sample_id": sample_id,
-        "dice": float(dice_score(p, t)),
-        "iou": float(iou_score(p, t)),
+        **{name: float(score) for name, score in overlap_scores(*counts).items()},
+        **boundary_scores(pred, mask),
         "overlap": overlap,
         "pred_area": pred_area,
         "target_area": target_area,

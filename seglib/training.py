@@ -24,7 +24,7 @@ from seglib.errors import InputError
 from seglib.losses import combine_losses, seed_loss
 from seglib.metrics import dice_score, iou_score
 from seglib.models import build_model, choose_precision, scale_images
-from seglib.paths import write_text
+from seglib.paths import find_runs, write_text
 from seglib.progress import track
 from seglib.samples import split_samples
 
@@ -68,7 +68,7 @@ class Segmenter(pl.LightningModule):
     def validation_step(self, batch: Batch, _: int) -> None:
         """Losses of one batch, and the scores of each of its images."""
         logits, mask = self(batch["image"]).float(), batch["mask"]
-        pred = logits.sigmoid() > self.config.threshold
+        pred = logits > 0  # a probability above 0.5
         count = len(mask)
         self.log("val_loss", self.loss(logits, mask), batch_size=count)
         self.log("val_loss_seed", seed_loss(logits, mask), batch_size=count)
@@ -91,8 +91,8 @@ class Segmenter(pl.LightningModule):
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": halve, "monitor": "val_loss"}}
         peaks = [group["lr"] for group in groups]
         warm_up = WARM_UP[config.schedule]
-        if self.total_steps > 1:
-            warm_up = max(warm_up, 2 / self.total_steps)  # shorter than two steps is a division by zero
+        if self.total_steps > 2:
+            warm_up = max(warm_up, 2 / self.total_steps)  # a climb of just one step is a division by zero
         cycle = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, peaks, self.total_steps, pct_start=warm_up, cycle_momentum=config.schedule == "onecycle"
         )
@@ -359,11 +359,15 @@ def load_checkpoint(path: Path) -> tuple[nn.Module, Config]:
 
 
 def load_members(output_dir: Path) -> list[tuple[nn.Module, Config]]:
-    """The networks of a run with their configurations: one, or one for each of its folds.
+    """The networks of a run with their configurations: one, one for each of its folds, or those of an ensemble's runs.
 
     Raises:
         InputError: if one of them is missing, or is not a checkpoint of ours.
     """
+    return [member for run in find_runs(output_dir) for member in _load_run(run)]
+
+
+def _load_run(output_dir: Path) -> list[tuple[nn.Module, Config]]:
     whole, parts = Path("checkpoints", "best.ckpt"), sorted(output_dir.glob("fold_*"), key=_fold_number)
     paths = [part / whole for part in parts if (part / whole).exists()] or [output_dir / whole]
     members = [load_checkpoint(path) for path in paths]

@@ -70,9 +70,21 @@ def all_figures():
     yield figures.plot_mean_mask(np.eye(8))
     yield figures.plot_scores(make_scores())
     yield figures.plot_areas([0.1, 0.2], [0.3])
+    yield figures.plot_rules(make_sensitivity(), make_sensitivity()[4])
+    yield figures.plot_calibration(np.zeros((3, 3)), np.zeros((3, 3)))  # no pixels at all
 
 
-@pytest.mark.parametrize("number", range(4))
+def make_sensitivity():
+    rows = [(t, fill, area, big) for t in (0.3, 0.5, 0.7) for fill in (False, True)
+            for area, big in ((0.0, False), (0.002, False), (0.0, True))]  # fmt: skip
+    names = ("threshold", "fill_holes", "smallest_area", "largest_only")
+    return [
+        {**dict(zip(names, row, strict=True)), "dice": 0.8 + number / 100, "standard_error": 0.01}
+        for number, row in enumerate(rows)
+    ]
+
+
+@pytest.mark.parametrize("number", range(6))
 def test_axes_carry_a_name_and_a_title(number):
     figure = list(all_figures())[number]
     assert isinstance(figure, Figure)
@@ -84,6 +96,31 @@ def test_axes_carry_a_name_and_a_title(number):
 def test_scores_are_drawn_against_size():
     right = figures.plot_scores(make_scores()).axes[1]
     assert right.collections[0].get_offsets().tolist() == [[10, 0.5], [50, 0.9], [100, 1.0]]
+
+
+def test_a_reliable_map_lies_on_the_diagonal_and_empty_bins_are_left_out():
+    before = np.array([[6.0, 0.6, 1.8], [0, 0, 0], [2.0, 1.8, 1.0]])  # says 10 % and 90 %; 30 % and 50 % are
+    after = np.array([[4.0, 1.2, 1.2], [4.0, 2.0, 2.0], [0, 0, 0]])
+    top, below = figures.plot_calibration(before, after).axes
+    diagonal, first, second = (np.column_stack(line.get_data()) for line in top.lines)
+    assert diagonal.tolist() == [[0, 0], [100, 100]]
+    assert first == pytest.approx(np.array([[10, 30], [90, 50]]))
+    assert second == pytest.approx(np.array([[30, 30], [50, 50]]))
+    shares = [patch.get_data().values.tolist() for patch in below.patches]
+    assert shares == [[75, 0, 25], [50, 50, 0]]
+    assert [text.get_text() for text in top.get_legend().get_texts()][1:] == ["as predicted", "after temperature"]
+
+
+@pytest.mark.parametrize(("row", "drawn_by_itself"), [(0, False), (4, True), (11, False)])
+def test_the_rules_in_use_are_ringed_and_lie_on_a_line(row, drawn_by_itself):
+    rows = make_sensitivity()
+    (ax,) = figures.plot_rules(rows, rows[row]).axes
+    *lines, ring = ax.lines
+    point = [ring.get_xdata().tolist(), ring.get_ydata().tolist()]
+    assert point == [[rows[row]["threshold"]], [rows[row]["dice"]]]
+    assert any(tuple(p[0] for p in point) in zip(*line.get_data(), strict=True) for line in lines)
+    assert ("chosen" in [line.get_label() for line in lines]) == drawn_by_itself
+    assert lines[0].get_ydata().tolist() == [r["dice"] for r in rows if not any(list(r.values())[1:4])]
 
 
 def test_a_saved_figure_carries_its_caption_and_is_returned(tmp_path):

@@ -31,11 +31,13 @@ ALLOWED = {
     "training": LEAF
     | {"batches", "config", "durations", "losses", "metrics", "models", "paths", "progress"}
     | {"samples"},
-    "probabilities": {"config", "images", "models", "progress"},
+    "probabilities": LEAF | {"config", "images", "models", "paths", "progress", "samples", "training"},
     "masks": LEAF | {"metrics"},
     "submission": LEAF | {"masks", "paths"},
     "runs": LEAF | {"config", "paths"},
-    "report": {"paths"},
+    "calibration": {"metrics"},
+    "rules": LEAF | {"metrics", "paths"},
+    "report": {"calibration", "metrics", "paths"},
     "__main__": {"cli"},
 }
 ONLY_IN = {

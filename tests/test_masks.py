@@ -1,13 +1,7 @@
 import numpy as np
 import pytest
 
-from seglib.masks import read_scores, score_masks, threshold_probability
-
-
-def test_foreground_is_strictly_above_the_threshold():
-    mask = threshold_probability(np.array([[0.0, 0.3, 0.30001, 1.0]]), threshold=0.3)
-    assert mask.tolist() == [[0, 0, 1, 1]]
-    assert mask.dtype == np.uint8
+from seglib.masks import read_scores, score_masks
 
 
 def test_every_image_has_its_own_row_whatever_its_size():

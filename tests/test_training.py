@@ -238,6 +238,17 @@ def test_the_rate_climbs_for_its_share_of_the_steps_and_then_falls_to_nothing(ti
     assert rates[-1] < 0.01
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 5, 20, 21])
+@pytest.mark.parametrize("schedule", ["onecycle", "cosine"])
+def test_the_shortest_runs_have_a_rate_too(tiny, schedule, steps):
+    config = make_config(**{**vars(tiny), "schedule": schedule})
+    made = Segmenter(build_model(config), config, total_steps=steps).configure_optimizers()
+    for _ in range(steps):
+        made["optimizer"].step()
+        made["lr_scheduler"]["scheduler"].step()
+    assert 0 <= made["optimizer"].param_groups[0]["lr"] <= config.learning_rate
+
+
 def test_a_gradient_longer_than_allowed_is_cut(run, monkeypatch):
     norms = []
 

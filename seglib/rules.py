@@ -1,0 +1,252 @@
+"""How a probability map becomes a mask: rules, and their choice on held-out maps."""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import KFold
+
+from seglib.errors import InputError
+from seglib.metrics import compare_scores
+from seglib.paths import write_text
+
+
+@dataclass(frozen=True)
+class MaskRules:
+    """What is done to a probability map, in this order; the defaults are a plain threshold.
+
+    Attributes:
+        threshold: foreground is what is above it, in [0, 1].
+        fill_holes: background that foreground encloses becomes foreground.
+        smallest_area: parts smaller than this share of the image are removed, in [0, 1].
+        largest_only: of several parts only the largest is kept.
+    """
+
+    threshold: float = 0.5
+    fill_holes: bool = False
+    smallest_area: float = 0.0
+    largest_only: bool = False
+
+
+THRESHOLDS = tuple(round(0.30 + 0.05 * step, 2) for step in range(9))  # 0.30 to 0.70
+AREAS = (0.0, 0.0005, 0.002, 0.005)  # shares of the image; 0.002 is a part of 23 x 23 pixels in one of 512 x 512
+PARTS = (*({"smallest_area": area} for area in AREAS), {"largest_only": True})
+CANDIDATES = tuple(
+    MaskRules(threshold=threshold, fill_holes=fill, **part)
+    for threshold, fill, part in product(THRESHOLDS, (False, True), PARTS)
+)
+DEFAULT = CANDIDATES.index(MaskRules())
+
+
+def make_mask(probability: np.ndarray, rules: MaskRules) -> np.ndarray:
+    """The mask of a probability map.
+
+    Args:
+        probability: float (H, W) in [0, 1], already at the size the mask is wanted in.
+        rules: what to do with it. Pixels of a part touch at an edge or a corner; a hole is background from which no
+            path over edges leads to the border of the image.
+
+    Returns:
+        uint8 (H, W) in {0, 1}.
+
+    Example:
+        >>> make_mask(np.array([[0.2, 0.5, 0.8]]), MaskRules()).tolist()
+        [[0, 0, 1]]
+    """
+    mask = (probability > rules.threshold).astype(np.uint8)
+    if rules.fill_holes:
+        mask = _fill_holes(mask)
+    if rules.smallest_area or rules.largest_only:
+        labels, areas = _find_parts(mask)
+        mask = _kept(areas, mask.size, rules)[labels].astype(np.uint8)
+    return mask
+
+
+def _fill_holes(mask: np.ndarray) -> np.ndarray:
+    """What the outer contours enclose; drawing them is ten times as fast as growing the background from the border."""
+    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return cv2.drawContours(np.zeros_like(mask), contours, -1, 1, thickness=cv2.FILLED)
+
+
+def _find_parts(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Number of the part at every pixel, 0 for background, and the pixels of each part, 0 for that of background."""
+    _, labels, facts, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    areas = facts[:, cv2.CC_STAT_AREA].astype(np.int64)
+    areas[0] = 0
+    return labels, areas
+
+
+def _kept(areas: np.ndarray, pixels: int, rules: MaskRules) -> np.ndarray:
+    """Which parts stay, bool; background never."""
+    kept = (areas > 0) & (areas >= rules.smallest_area * pixels)
+    if rules.largest_only:
+        kept &= np.arange(len(areas)) == areas.argmax()
+    return kept
+
+
+def score_rules(probability: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The Dice of one image under each of ``CANDIDATES``; both masks empty 1, one of them empty 0.
+
+    Parts are found once for each threshold, with and without holes, and every rule about parts is a sum over them.
+
+    Args:
+        probability: float (H, W) in [0, 1].
+        mask: reference, uint8 (H, W) in {0, 1}.
+
+    Returns:
+        float64, one for each candidate.
+
+    Raises:
+        ValueError: if the two shapes differ.
+    """
+    if probability.shape != mask.shape:
+        raise ValueError(f"probability {probability.shape} and mask {mask.shape} differ")
+    foreground, target_area = mask.ravel() > 0, int(np.count_nonzero(mask))
+    scores = []
+    for threshold, fill in product(THRESHOLDS, (False, True)):
+        labels, areas = _find_parts(make_mask(probability, MaskRules(threshold, fill)))
+        overlaps = np.bincount(labels.ravel()[foreground], minlength=len(areas))
+        for part in PARTS:
+            kept = _kept(areas, mask.size, MaskRules(**part))
+            both = int(areas[kept].sum()) + target_area
+            scores.append(2 * int(overlaps[kept].sum()) / both if both else 1.0)
+    return np.array(scores)
+
+
+def choose_rules(table: np.ndarray) -> MaskRules:
+    """The rules for images like these: the plain threshold, unless others are better by more than chance.
+
+    The plain threshold of 0.5 stays unless the best candidate's mean Dice beats it by more than one standard error of
+    the difference, image by image. Of the candidates that are within one standard error of the best and beat the plain
+    one so, the simplest is taken: the fewest rules, then the threshold nearest to 0.5, then the best mean.
+
+    Args:
+        table: (N, candidates) of ``score_rules``.
+    """
+    means = table.mean(axis=0)
+    best = int(means.argmax())
+    from_best, from_plain = table[:, [best]] - table, table - table[:, [DEFAULT]]
+    eligible = (means[best] - means <= _standard_error(from_best)) & (from_plain.mean(0) > _standard_error(from_plain))
+    if not eligible.any():
+        return CANDIDATES[DEFAULT]
+
+    def effort(number: int) -> tuple[int, float, float]:
+        rules = CANDIDATES[number]
+        count = rules.fill_holes + rules.largest_only + bool(rules.smallest_area)
+        return count, round(abs(rules.threshold - 0.5), 6), -means[number]
+
+    return CANDIDATES[min(np.flatnonzero(eligible).tolist(), key=effort)]
+
+
+def _standard_error(differences: np.ndarray) -> np.ndarray:
+    """Of the mean of each column."""
+    return differences.std(axis=0, ddof=1 if len(differences) > 1 else 0) / np.sqrt(len(differences))
+
+
+def divide_images(folds: Sequence[int], *, seed: int = 0) -> np.ndarray:
+    """The parts for cross-fitting: the folds, or, where one fold alone was held out, five random parts of it.
+
+    Args:
+        folds: (N,) the fold of each image.
+        seed: of the random parts.
+
+    Returns:
+        int (N,); two parts at least, unless there is but one image.
+
+    Example:
+        >>> divide_images([4, 4, 2]).tolist(), len(set(divide_images([0] * 20).tolist()))
+        ([4, 4, 2], 5)
+    """
+    parts = np.asarray(folds, dtype=int).copy()
+    if len(set(parts.tolist())) == 1 and len(parts) > 1:
+        splitter = KFold(min(5, len(parts)), shuffle=True, random_state=seed)
+        for number, (_, own) in enumerate(splitter.split(parts)):
+            parts[own] = number
+    return parts
+
+
+def cross_fit_rules(table: np.ndarray, parts: Sequence[int]) -> list[MaskRules]:
+    """The rules for each image, chosen on the images of the other parts: what is scored was not tuned on.
+
+    Args:
+        table: (N, candidates) of ``score_rules``, from maps of networks that did not learn from the image.
+        parts: (N,) of ``divide_images``.
+    """
+    parts = np.asarray(parts)
+    numbers = set(parts.tolist())
+    chosen = {part: choose_rules(table[parts != part]) if len(numbers) > 1 else MaskRules() for part in numbers}
+    return [chosen[part] for part in parts.tolist()]
+
+
+def describe_rules(table: np.ndarray, fitted: Sequence[MaskRules]) -> dict[str, Any]:
+    """What ``masks.json`` holds: the rules for new images, and what they are worth.
+
+    Args:
+        table: (N, candidates) of ``score_rules``.
+        fitted: of ``cross_fit_rules``.
+
+    Returns:
+        ``rules`` (chosen on all N images, for those that no network has seen), ``fitted_rules`` (those of the parts, a
+        measure of how sure the choice is), ``images``, ``plain_dice`` and ``fitted_dice`` (means over the N images),
+        ``gain`` (the difference with ``low``, ``high`` and ``p``, of ``metrics.compare_scores``) and ``sensitivity``
+        (per candidate the mean Dice and the standard error of its difference from the plain threshold).
+    """
+    plain = table[:, DEFAULT]
+    scored = table[np.arange(len(table)), [CANDIDATES.index(rules) for rules in fitted]]
+    gain = compare_scores(plain, scored)
+    errors = _standard_error(table - plain[:, None])
+    return {
+        "rules": dataclasses.asdict(choose_rules(table)),
+        "fitted_rules": [dataclasses.asdict(rules) for rules in dict.fromkeys(fitted)],
+        "images": len(table),
+        "plain_dice": float(plain.mean()),
+        "fitted_dice": float(scored.mean()),
+        "gain": {name: gain[name] for name in ("difference", "low", "high", "p")},
+        "sensitivity": [
+            dataclasses.asdict(rules) | {"dice": round(float(mean), 6), "standard_error": round(float(error), 6)}
+            for rules, mean, error in zip(CANDIDATES, table.mean(axis=0), errors, strict=True)
+        ],
+    }
+
+
+def write_rules(path: Path, facts: dict[str, Any]) -> None:
+    """Keep the facts of ``describe_rules`` as ``masks.json``."""
+    write_text(path, json.dumps(facts, indent=2) + "\n")
+
+
+def read_rules(path: Path) -> MaskRules:
+    """The rules for new images that ``masks.json`` holds; the plain threshold where there is no such file.
+
+    Raises:
+        InputError: if the file holds no rules.
+    """
+    if not path.exists():
+        return MaskRules()
+    try:
+        return _checked(MaskRules(**json.loads(path.read_text(encoding="utf-8"))["rules"]))
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"{path} holds no rules for masks; run 04_evaluation again") from None
+
+
+def _checked(rules: MaskRules) -> MaskRules:
+    numbers, switches = (rules.threshold, rules.smallest_area), (rules.fill_holes, rules.largest_only)
+    if not all(0 <= number <= 1 for number in numbers) or not all(isinstance(switch, bool) for switch in switches):
+        raise ValueError(rules)
+    return rules
+
+
+def tabulate_rules(facts: dict[str, Any]) -> pd.DataFrame:
+    """The sensitivity of ``describe_rules`` as a table, one row per candidate."""
+    return pd.DataFrame(facts["sensitivity"])
+
+
+def collect_scores(probabilities: Iterable[np.ndarray], masks: Iterable[np.ndarray]) -> np.ndarray:
+    """``score_rules`` of every image: (N, candidates)."""
+    return np.stack([score_rules(*pair) for pair in zip(probabilities, masks, strict=True)])

@@ -1,0 +1,221 @@
+import dataclasses
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import binary_fill_holes, label
+
+from seglib.errors import InputError
+from seglib.metrics import dice_score
+from seglib.rules import (
+    CANDIDATES,
+    DEFAULT,
+    MaskRules,
+    choose_rules,
+    collect_scores,
+    cross_fit_rules,
+    describe_rules,
+    divide_images,
+    make_mask,
+    read_rules,
+    score_rules,
+    write_rules,
+)
+
+EIGHT = np.ones((3, 3))
+
+
+def make_blobs(seed, shape=(61, 90), sigma=4.0):
+    noise = np.random.default_rng(seed).standard_normal(shape)
+    smooth = cv2.GaussianBlur(noise, (0, 0), sigma)
+    return (smooth - smooth.min()) / np.ptp(smooth)
+
+
+def test_foreground_is_strictly_above_the_threshold():
+    mask = make_mask(np.array([[0.0, 0.3, 0.30001, 1.0]]), MaskRules(threshold=0.3))
+    assert mask.tolist() == [[0, 0, 1, 1]]
+    assert mask.dtype == np.uint8
+
+
+@pytest.mark.parametrize("sigma", [0.8, 1.5, 4.0])
+@pytest.mark.parametrize("seed", range(5))
+def test_holes_are_filled_as_scipy_fills_them(seed, sigma):
+    probability = make_blobs(seed, sigma=sigma)
+    filled = make_mask(probability, MaskRules(fill_holes=True))
+    assert np.array_equal(filled, binary_fill_holes(probability > 0.5))
+
+
+def test_a_hole_that_opens_to_the_border_of_the_image_is_none():
+    probability = np.ones((5, 5))
+    probability[2, :3] = 0
+    assert np.array_equal(make_mask(probability, MaskRules(fill_holes=True)), probability)
+
+
+@pytest.mark.parametrize("area", [0.0005, 0.004, 0.03, 1.0])
+def test_parts_smaller_than_the_area_are_removed_and_others_are_not(area):
+    probability = make_blobs(1, sigma=1.5)
+    parts, _ = label(probability > 0.5, EIGHT)
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    expected = (sizes >= area * parts.size)[parts] & (parts > 0)
+    assert np.array_equal(make_mask(probability, MaskRules(smallest_area=area)), expected)
+
+
+def test_a_part_of_just_the_smallest_area_stays():
+    probability = np.zeros((10, 10))
+    probability[0, :2] = probability[5, 5] = 1
+    assert make_mask(probability, MaskRules(smallest_area=0.02)).sum() == 2
+    assert make_mask(probability, MaskRules(smallest_area=0.01)).sum() == 3
+
+
+def test_of_several_parts_the_largest_is_kept_and_corners_join():
+    probability = np.zeros((6, 8))
+    probability[0, :3] = probability[2, 5] = probability[3, 6] = probability[4, 7] = probability[4, 6] = 1
+    kept = make_mask(probability, MaskRules(largest_only=True))
+    assert kept.sum() == 4
+    assert kept[0].sum() == 0
+
+
+def test_holes_are_filled_before_parts_are_measured():
+    ring = np.zeros((9, 20))
+    ring[1:8, 1:8] = 1
+    ring[2:7, 2:7] = 0  # 24 pixels, 49 when it is filled
+    ring[1:7, 12:17] = 1  # 30 pixels
+    assert make_mask(ring, MaskRules(largest_only=True))[:, 12:].any()
+    assert make_mask(ring, MaskRules(largest_only=True, fill_holes=True))[:, :10].sum() == 49
+
+
+@pytest.mark.parametrize(
+    "rules", [MaskRules(largest_only=True), MaskRules(smallest_area=0.1), MaskRules(fill_holes=True)]
+)
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_empty_and_full_maps_stay_what_they_are(rules, value):
+    assert (make_mask(np.full((4, 7), value), rules) == value).all()
+
+
+@pytest.mark.parametrize("sigma", [1.0, 6.0])
+def test_the_table_is_what_each_candidate_scores_by_itself(sigma):
+    probability, mask = make_blobs(2, sigma=sigma), (make_blobs(3, sigma=sigma) > 0.6).astype(np.uint8)
+    table = score_rules(probability, mask)
+    for rules, found in zip(CANDIDATES, table, strict=True):
+        pred = torch.from_numpy(make_mask(probability, rules))[None]
+        assert found == pytest.approx(dice_score(pred, torch.from_numpy(mask)[None]).item(), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("value", "reference", "expected"), [(0.0, 0, 1.0), (0.0, 1, 0.0), (1.0, 0, 0.0), (1.0, 1, 1.0)]
+)
+def test_empty_masks_score_by_the_rule_of_the_metrics(value, reference, expected):
+    table = score_rules(np.full((8, 9), value), np.full((8, 9), reference, np.uint8))
+    assert (table == expected).all()
+
+
+def test_maps_of_another_size_than_their_masks_are_refused():
+    with pytest.raises(ValueError, match=r"\(4, 5\) and mask \(5, 4\)"):
+        score_rules(np.zeros((4, 5)), np.zeros((5, 4), np.uint8))
+
+
+def make_table(images=40, seed=0):
+    """Scores in which no candidate is better than another but by chance."""
+    rng = np.random.default_rng(seed)
+    return 0.9 + 0.02 * rng.standard_normal((images, 1)) + 0.0 * np.zeros((images, len(CANDIDATES)))
+
+
+def test_what_changes_nothing_is_not_chosen():
+    assert choose_rules(make_table()) == MaskRules()
+
+
+def test_what_is_better_by_less_than_a_standard_error_is_not_chosen():
+    table = make_table()
+    table[:, 7] += np.random.default_rng(1).standard_normal(40)
+    table[:, 7] += 0.5 * table[:, 7].std() / np.sqrt(40) - (table[:, 7] - table[:, DEFAULT]).mean()
+    assert table[:, 7].mean() > table[:, DEFAULT].mean()
+    assert choose_rules(table) == MaskRules()
+
+
+def test_of_equally_good_rules_the_simplest_is_chosen():
+    table = make_table()
+    better = [MaskRules(0.45, fill_holes=True, largest_only=True), MaskRules(0.4), MaskRules(0.45)]
+    for rules in better:
+        table[:, CANDIDATES.index(rules)] += 0.02
+    assert choose_rules(table) == MaskRules(0.45)
+
+
+def test_specks_and_holes_are_found_worth_removing():
+    maps, masks = [], []
+    for seed in range(12):
+        mask = np.zeros((80, 80), np.uint8)
+        cv2.circle(mask, (40, 40), 22, 1, -1)
+        rng = np.random.default_rng(seed)
+        map_ = np.where(mask, 0.95, 0.05)
+        for row, column in rng.integers(0, 76, (10, 2)):
+            map_[row : row + 4, column : column + 4] = 1 - map_[row, column]
+        maps.append(map_)
+        masks.append(mask)
+    table = collect_scores(maps, masks)
+    chosen = choose_rules(table)
+    assert chosen.fill_holes
+    assert chosen.largest_only or chosen.smallest_area > 0
+    facts = describe_rules(table, cross_fit_rules(table, divide_images([0] * 12)))
+    assert facts["gain"]["low"] > 0
+    assert facts["fitted_dice"] > facts["plain_dice"]
+
+
+def test_no_image_takes_part_in_choosing_its_own_rules():
+    """In part 0 a rule helps that hurts elsewhere: chosen for the others it may be, for part 0 never."""
+    table, parts = make_table(30), np.repeat([0, 1, 2], 10)
+    lucky = CANDIDATES.index(MaskRules(0.3))
+    table[parts == 0, lucky] += 0.5
+    fitted = cross_fit_rules(table, parts)
+    assert [rules == MaskRules() for rules in fitted[:10]] == [True] * 10
+    poisoned = table.copy()
+    poisoned[parts == 0] = np.random.default_rng(0).random((10, len(CANDIDATES)))
+    assert cross_fit_rules(poisoned, parts)[:10] == fitted[:10]
+
+
+def test_one_image_alone_keeps_the_plain_threshold():
+    table = make_table(1)
+    table[:, 3] = 1
+    assert cross_fit_rules(table, divide_images([2])) == [MaskRules()]
+
+
+def test_folds_are_the_parts_and_one_fold_is_divided_at_random():
+    assert divide_images([0, 3, 3, 1]).tolist() == [0, 3, 3, 1]
+    parts = divide_images([2] * 23)
+    assert sorted(np.bincount(parts).tolist()) == [4, 4, 5, 5, 5]
+    assert (parts == divide_images([2] * 23)).all()
+    assert divide_images([2, 2]).tolist() in ([0, 1], [1, 0])
+
+
+def test_rules_survive_their_file_and_no_file_is_the_plain_threshold(tmp_path):
+    table = make_table()
+    table[:, CANDIDATES.index(MaskRules(0.35, fill_holes=True, smallest_area=0.002))] += 0.1
+    write_rules(tmp_path / "masks.json", describe_rules(table, cross_fit_rules(table, divide_images([0] * 40))))
+    assert read_rules(tmp_path / "masks.json") == MaskRules(0.35, fill_holes=True, smallest_area=0.002)
+    assert read_rules(tmp_path / "absent.json") == MaskRules()
+    facts = json.loads((tmp_path / "masks.json").read_text())
+    assert facts["gain"]["difference"] == pytest.approx(0.1)
+    assert facts["images"] == 40
+    assert len(facts["sensitivity"]) == len(CANDIDATES)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"rules": {"threshold": "half"}}', '{"rules": {"threshold": 2}}', '{"rules": {"size": 1}}',
+     '{"rules": {"fill_holes": 1}}', '{"rules": {"threshold": NaN}}'],
+)  # fmt: skip
+def test_a_file_without_rules_is_refused(tmp_path, text):
+    (tmp_path / "masks.json").write_text(text)
+    with pytest.raises(InputError, match="holds no rules for masks; run 04_evaluation again"):
+        read_rules(tmp_path / "masks.json")
+
+
+def test_the_sensitivity_is_the_mean_and_the_error_of_its_difference_from_the_plain_threshold():
+    table = make_table()
+    table[:, 5] += np.linspace(0, 0.1, 40)
+    row = describe_rules(table, [MaskRules()] * 40)["sensitivity"][5]
+    assert {name: row[name] for name in dataclasses.asdict(MaskRules())} == dataclasses.asdict(CANDIDATES[5])
+    assert row["dice"] == pytest.approx(table[:, 5].mean(), abs=1e-6)
+    assert row["standard_error"] == pytest.approx(np.linspace(0, 0.1, 40).std(ddof=1) / np.sqrt(40), abs=1e-6)
