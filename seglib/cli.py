@@ -53,6 +53,22 @@ def _run(arguments: argparse.Namespace) -> None:
         print(f"submission  {output_dir / 'submission.csv'}")
 
 
+def _ensemble(arguments: argparse.Namespace) -> None:
+    from seglib import report, runs
+
+    output_dir = paths.resolve_output_dir(Path(arguments.out).absolute(), create=True)
+    first = runs.make_ensemble([Path(run).absolute() for run in arguments.runs], output_dir)
+    facts = {name: first[name] for name in ("preset", "settings", "data_hash")}
+    data_dir = paths.find_data_dir(_fetch_if_named(arguments.data or first["data_dir"]))
+    names = runs.choose_notebooks("03,04,05")
+    train = _check_data(data_dir, with_test=True)
+    if runs.hash_listing([*train["image_path"], *train["mask_path"]]) != first["data_hash"]:
+        raise errors.InputError(f"the runs were made on other data than {data_dir}; name theirs with --data")
+    runs.run_notebooks(names, data_dir=data_dir, output_dir=output_dir, **facts)
+    print(f"report      {report.write_report(output_dir)}")
+    print(f"submission  {output_dir / 'submission.csv'}")
+
+
 def _fetch_if_named(data: str | None) -> str | Path | None:
     """A folder is taken as it is; the name of a data set is fetched into the project first, "phantoms" made there."""
     if data is None or Path(data).exists():
@@ -121,11 +137,8 @@ def _score(arguments: argparse.Namespace) -> None:
     order = {"by_rows": arguments.by_rows, "zero_based": arguments.zero_based}
     scores = submission.score_submission(Path(arguments.submission), truth, images.read_mask, **order)
     summary = metrics.summarise_scores(scores)
-    for name, word in (("dice", "Dice"), ("iou", "IoU")):
-        low, high = summary[f"{name}_low"], summary[f"{name}_high"]
-        print(f"{word:4} mean per image {summary[f'{name}_mean']:.4f}  (95 % interval {low:.4f} to {high:.4f})")
-        print(f"{word:4} pooled         {summary[f'{name}_pooled']:.4f}")
-    print(f"images              {summary['images']}")
+    for name, text in metrics.describe_scores(summary).items():
+        print(f"{text}\n    {metrics.DEFINITIONS[name]}")
     if arguments.json:
         paths.write_text(Path(arguments.json), json.dumps(summary, indent=2) + "\n")
 
@@ -164,6 +177,12 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="change one setting; repeatable")
     run.add_argument("--only", metavar="NUMBERS", help="such as 02,03")
     run.set_defaults(command=_run)
+
+    ensemble = commands.add_parser("ensemble", help="average the probabilities of several runs: seeds, architectures")
+    ensemble.add_argument("runs", metavar="RUN", nargs="+", help="folders of finished runs on the same data")
+    ensemble.add_argument("--out", metavar="DIR", required=True, help="folder of the ensemble")
+    ensemble.add_argument("--data", metavar="DIR", help="the data set (default: that of the first run)")
+    ensemble.set_defaults(command=_ensemble)
 
     get = commands.add_parser("get", help="fetch a data set: isic2016, or kaggle:SLUG")
     get.add_argument("name")

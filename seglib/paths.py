@@ -1,5 +1,6 @@
 """Where data and outputs are: an argument, ``SEGLIB_DATA``, Kaggle's mounts, or the project's own folders."""
 
+import json
 import os
 import re
 from pathlib import Path
@@ -117,6 +118,27 @@ def shorten(path: Path) -> str:
 def find_cache_dir(output_dir: Path) -> Path:
     """Where decoded images are kept: ``SEGLIB_CACHE``, to share them between runs, or a folder of the run."""
     return Path(os.environ.get("SEGLIB_CACHE") or output_dir / "cache")
+
+
+def find_runs(output_dir: Path) -> list[Path]:
+    """The folders of the runs whose networks a folder stands for: its own, or those its ``ensemble.json`` lists.
+
+    Raises:
+        InputError: if the list cannot be read, or one of the runs is gone.
+    """
+    path = output_dir / "ensemble.json"
+    if not path.exists():
+        return [output_dir]
+    try:
+        runs = [
+            Path(os.path.normpath(output_dir / run)) for run in json.loads(path.read_text(encoding="utf-8"))["runs"]
+        ]
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"{path} is not a list of runs; make the ensemble again in another folder") from None
+    for run in runs:
+        if not run.is_dir():
+            raise InputError(f"{path} names the run {run}, which is gone; put it back or make the ensemble again")
+    return runs
 
 
 def write_text(path: Path, text: str) -> None:

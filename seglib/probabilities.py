@@ -12,11 +12,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  the field's name for it
 
 from seglib.config import Config
+from seglib.errors import InputError
 from seglib.images import read_image, resize_image
 from seglib.models import autocast, scale_images
+from seglib.paths import find_runs
 from seglib.progress import track
+from seglib.samples import read_folds, select_held_out
+from seglib.training import load_members
 
 Size = tuple[int, int]  # height, width
+HELD_OUT_NAME = "held_out.npy"  # in the folder of a run
 Member = tuple[nn.Module, Config]  # a network with the configuration it was trained by
 
 
@@ -42,20 +47,45 @@ def predict_probabilities(members: Sequence[Member], image_paths: Sequence[str])
         yield resize_average(maps, size)
 
 
+def prepare_held_out(output_dir: Path, samples: pd.DataFrame) -> tuple[pd.DataFrame, list[Path]]:
+    """The samples that a run held out, and the files with their maps, predicted anew.
+
+    An ensemble takes the maps that each of its runs has kept.
+
+    Args:
+        output_dir: the folder of the run.
+        samples: table with ``sample_id``, ``image_path`` and ``mask_path``.
+
+    Returns:
+        Those of the samples that no network of the run was trained with (with several folds, all of them, each by
+        another network), with their ``fold``; and the files for ``read_held_out``.
+
+    Raises:
+        InputError: if a checkpoint or an image cannot be read.
+    """
+    members, runs = load_members(output_dir), find_runs(output_dir)
+    folds = read_folds(output_dir / "folds.csv", samples)
+    first = members[0][1]
+    held_out = select_held_out(samples, folds, range(first.folds) if first.folds > 1 else [first.fold])
+    if runs == [output_dir]:
+        predict_held_out(members, held_out, output_dir / HELD_OUT_NAME)
+    return held_out, [run / HELD_OUT_NAME for run in runs]
+
+
 def predict_held_out(members: Sequence[Member], samples: pd.DataFrame, path: Path) -> None:
     """Predict every sample by the members that did not learn from it, and keep the maps in a file.
 
     The maps are kept at network size in half precision; ``read_held_out`` resizes them to their files.
 
     Args:
-        members: as for ``predict_probabilities``, all of one network size; ``config.fold`` is what each held out.
+        members: as for ``predict_probabilities``; ``config.fold`` is what each held out.
         samples: table with ``image_path`` and ``fold``; every fold is that of a member.
         path: the .npy file, float16 (N, S, S), rows as those of ``samples``; written whole or not at all.
 
     Raises:
         InputError: if a file cannot be read.
     """
-    size = members[0][1].image_size
+    size = max(config.image_size for _, config in members)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         kept = np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=(len(samples), size, size))
@@ -63,25 +93,38 @@ def predict_held_out(members: Sequence[Member], samples: pd.DataFrame, path: Pat
             own = [member for member in members if member[1].fold == fold]
             maps = _predict_maps(own, list(rows["image_path"]))
             for row, (found, _) in zip(rows.index, track(maps, f"fold {fold}", total=len(rows)), strict=True):
-                kept[row] = torch.stack(found).mean(dim=0).numpy()
+                kept[row] = resize_average(found, (size, size))
         kept.flush()
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
 
 
-def read_held_out(path: Path, sizes: Sequence[Size]) -> Iterator[np.ndarray]:
-    """The maps ``predict_held_out`` kept, each at the size of its file.
+def read_held_out(
+    paths: Sequence[Path], sizes: Sequence[Size], *, rows: Sequence[int] | None = None
+) -> Iterator[np.ndarray]:
+    """The maps ``predict_held_out`` kept, each at the size of its file; those of several runs are averaged.
 
     Args:
-        path: the .npy file.
-        sizes: height and width of every file, in the order of the rows.
+        paths: the .npy files, of one run or of the runs of an ensemble.
+        sizes: height and width of every file that is wanted.
+        rows: which maps are wanted; None: all, in their order.
 
     Yields:
         float32 (H, W) in [0, 1].
+
+    Raises:
+        InputError: if a file is missing or holds other maps than these.
     """
-    for kept, size in zip(np.load(path, mmap_mode="r"), sizes, strict=True):
-        yield resize_average([torch.from_numpy(kept.astype(np.float32))], size)
+    for path in paths:
+        if not path.exists():
+            raise InputError(f"{path} is missing; run 04_evaluation of that run first")
+    kept = [np.load(path, mmap_mode="r") for path in paths]
+    for path, maps in zip(paths, kept, strict=True):
+        if rows is None and len(maps) != len(sizes):
+            raise InputError(f"{path} holds {len(maps)} maps and not {len(sizes)}; run 04_evaluation of that run again")
+    for row, size in zip(range(len(sizes)) if rows is None else rows, sizes, strict=True):
+        yield resize_average([torch.from_numpy(maps[row].astype(np.float32)) for maps in kept], size)
 
 
 def _predict_maps(members: Sequence[Member], image_paths: Sequence[str]) -> Iterator[tuple[list[Tensor], Size]]:

@@ -8,6 +8,8 @@ from typing import Any
 
 from PIL import Image
 
+from seglib.calibration import DEFINITIONS as CALIBRATION
+from seglib.metrics import DEFINITIONS, describe_scores
 from seglib.paths import write_text
 
 PAGE = """<!doctype html>
@@ -63,20 +65,23 @@ def _headline(summary: dict[str, Any]) -> str:
     if not summary:
         return "No validation scores yet: run 04_evaluation."
     return (
-        f"Mean Dice per image on {summary['images']} validation images: <strong>{summary['dice_mean']:.3f}</strong> "
+        f"Mean Dice per image on {summary['images']} held-out images: <strong>{summary['dice_mean']:.3f}</strong> "
         f"(95 % interval {summary['dice_low']:.3f} to {summary['dice_high']:.3f})"
     )
 
 
 def _score_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     """Each number with its definition beside it."""
-    rows = []
-    for name, word in (("dice", "Dice"), ("iou", "IoU")):
-        mean, low, high = (summary[f"{name}_{end}"] for end in ("mean", "low", "high"))
-        interval = f"{mean:.4f} (95 % bootstrap interval {low:.4f} to {high:.4f})"
-        rows.append((f"{word}, mean over images, at the size of the files", interval))
-        rows.append((f"{word}, all pixels pooled", f"{summary[f'{name}_pooled']:.4f}"))
-    rows.append(("Best epoch", f"{summary['best_epoch']} of {summary['epochs']}"))
+    definitions = DEFINITIONS | CALIBRATION
+    rows = [(text, definitions[name]) for name, text in describe_scores(summary).items()]
+    rows += [
+        (f"{name.replace('_', ' ')} {summary[name]:.4f}", definitions[name]) for name in CALIBRATION if name in summary
+    ]
+    if "best_epochs" in summary:
+        best = ", ".join(map(str, summary["best_epochs"]))
+        rows.append(
+            (f"best epoch {best} of {summary['epochs']}", "The epoch whose weights were kept, of each network.")
+        )
     return rows
 
 

@@ -1,5 +1,6 @@
 """Files -> table of samples; splits and folds, kept as a file so that everybody uses the same ones."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -278,6 +279,22 @@ def split_samples(samples: pd.DataFrame, folds: pd.DataFrame, fold: int) -> tupl
     if not held_out.any():
         raise InputError(f"fold={fold} is not in the folds; choose from 0 to {merged['fold'].max()}")
     return merged[~held_out].reset_index(drop=True), merged[held_out].reset_index(drop=True)
+
+
+def select_held_out(samples: pd.DataFrame, folds: pd.DataFrame, held_out: Iterable[int]) -> pd.DataFrame:
+    """The samples of some folds, each with the number of its fold.
+
+    Args:
+        samples: table with ``sample_id``.
+        folds: of ``read_folds``.
+        held_out: numbers of folds.
+
+    Returns:
+        The rows of ``samples`` with the column ``fold`` and, where the folds know it, ``group``.
+    """
+    columns = [name for name in ("sample_id", "fold", "group") if name in folds]
+    merged = samples.merge(folds[columns], on="sample_id", validate="one_to_one")
+    return merged[merged["fold"].isin(set(held_out))].reset_index(drop=True)
 
 
 def _refuse_divided(path: Path, folds: pd.DataFrame, groups: np.ndarray) -> None:

@@ -100,3 +100,21 @@ def test_the_cache_can_be_shared_between_runs(tmp_path, monkeypatch):
     assert paths.find_cache_dir(tmp_path) == tmp_path / "cache"
     monkeypatch.setenv("SEGLIB_CACHE", str(tmp_path / "shared"))
     assert paths.find_cache_dir(tmp_path) == tmp_path / "shared"
+
+
+def test_a_run_stands_for_itself_and_an_ensemble_for_its_runs(tmp_path):
+    for name in ("a", "b", "both"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "both" / "ensemble.json").write_text('{"runs": ["../a", "../b"]}')
+    assert paths.find_runs(tmp_path / "a") == [tmp_path / "a"]
+    assert paths.find_runs(tmp_path / "both") == [tmp_path / "a", tmp_path / "b"]
+    (tmp_path / "b").rmdir()
+    with pytest.raises(InputError, match="names the run .*b, which is gone"):
+        paths.find_runs(tmp_path / "both")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"runs": 3}'])
+def test_what_is_no_list_of_runs_is_refused(tmp_path, text):
+    (tmp_path / "ensemble.json").write_text(text)
+    with pytest.raises(InputError, match="not a list of runs"):
+        paths.find_runs(tmp_path)

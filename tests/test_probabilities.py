@@ -149,7 +149,7 @@ def test_every_sample_is_predicted_by_the_members_that_held_it_out(phantoms, con
     members = [(Constant(float(fold)), make_config(**{**vars(config), "folds": 3, "fold": fold})) for fold in range(3)]
     predict_held_out(members, samples, tmp_path / "held_out.npy")
     sizes = [image_size(path) for path in samples["image_path"]]
-    maps = list(read_held_out(tmp_path / "held_out.npy", sizes))
+    maps = list(read_held_out([tmp_path / "held_out.npy"], sizes))
     assert [map_.shape for map_ in maps] == sizes
     found = [float(map_.mean()) for map_ in maps]
     assert found == pytest.approx(torch.sigmoid(torch.tensor(samples["fold"].to_numpy()).float()).tolist(), abs=1e-3)
@@ -161,7 +161,7 @@ def test_a_kept_map_and_a_fresh_one_are_the_same_to_the_last_bit(phantoms, confi
     predict_held_out([(Brightness(), config)], samples, tmp_path / "held_out.npy")
     fresh = predict_probabilities([(Brightness(), config)], samples["image_path"])
     sizes = [image_size(path) for path in samples["image_path"]]
-    for one, other in zip(read_held_out(tmp_path / "held_out.npy", sizes), fresh, strict=True):
+    for one, other in zip(read_held_out([tmp_path / "held_out.npy"], sizes), fresh, strict=True):
         assert np.array_equal(one, other)
 
 
@@ -172,3 +172,22 @@ def test_maps_that_could_not_all_be_made_leave_no_file(phantoms, config, tmp_pat
     with pytest.raises(InputError, match="broken.png"):
         predict_held_out([(Brightness(), config)], samples, tmp_path / "held_out.npy")
     assert [path.name for path in tmp_path.iterdir()] == ["broken.png"]
+
+
+def test_the_kept_maps_of_an_ensemble_are_averaged_whatever_their_sizes(phantoms, config, tmp_path):
+    samples = list_samples(phantoms)[:3].assign(fold=0)
+    for name, logit, size in (("a", -100.0, 64), ("b", 0.0, 96)):
+        member = (Constant(logit), make_config(**{**vars(config), "image_size": size}))
+        predict_held_out([member], samples, tmp_path / f"{name}.npy")
+    sizes = [image_size(path) for path in samples["image_path"]]
+    for map_ in read_held_out([tmp_path / "a.npy", tmp_path / "b.npy"], sizes):
+        assert np.allclose(map_, 0.25)
+
+
+def test_kept_maps_of_other_samples_or_none_are_refused(phantoms, config, tmp_path):
+    samples = list_samples(phantoms)[:3].assign(fold=0)
+    predict_held_out([(Constant(0.0), config)], samples, tmp_path / "a.npy")
+    with pytest.raises(InputError, match=r"a\.npy holds 3 maps and not 2"):
+        next(read_held_out([tmp_path / "a.npy"], [(5, 5)] * 2))
+    with pytest.raises(InputError, match=r"b\.npy is missing"):
+        next(read_held_out([tmp_path / "b.npy"], [(5, 5)] * 2))

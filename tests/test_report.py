@@ -8,7 +8,7 @@ from seglib.figures import plot_areas, save_figure
 from seglib.report import write_report
 
 SUMMARY = {"images": 7, "dice_mean": 0.9123, "dice_low": 0.9, "dice_high": 0.92, "dice_pooled": 0.95, "iou_mean": 0.85}
-SUMMARY |= {"iou_low": 0.8, "iou_high": 0.9, "iou_pooled": 0.88, "best_epoch": 3, "epochs": 5}
+SUMMARY |= {"iou_low": 0.8, "iou_high": 0.9, "iou_pooled": 0.88, "temperature": 1.2, "best_epochs": [3, 5], "epochs": 5}
 
 
 @pytest.fixture
@@ -25,8 +25,11 @@ def run(tmp_path):
 def test_the_page_shows_the_score_with_its_interval_and_definition(run):
     page = write_report(run).read_text()
     assert "<strong>0.912</strong> (95 % interval 0.900 to 0.920)" in page
-    assert "mean over images, at the size of the files" in page
-    assert "all pixels pooled" in page
+    assert "Dice mean per image 0.9123 (95 % interval 0.9000 to 0.9200)" in page
+    assert "Overlap over the mean area of prediction and reference, per image" in page
+    assert "Dice pooled 0.9500" in page
+    assert "temperature 1.2000" in page
+    assert "best epoch 3, 5 of 5" in page
 
 
 def test_the_page_needs_no_other_file_and_no_network(run):
