@@ -47,6 +47,7 @@ def test_everything_that_is_promised_is_there(run):
     }
     promised |= {"folds.csv", "config.json", "history.csv", "scores.csv", "summary.json", "submission.csv"}
     promised |= {"manifest.json", "report.html", "checkpoints/best.ckpt", "checkpoints/last.ckpt"}
+    promised |= {"masks.json", "held_out.npy"}
     assert promised <= names
     assert sum(name.startswith("figures/") for name in names) >= 8
     assert [line.split()[0] for line in result.stdout.splitlines()[-2:]] == ["report", "submission"]
@@ -96,6 +97,38 @@ def test_the_same_command_again_trains_nothing_and_gives_the_same_file(run, data
     assert result.returncode == 0, result.stderr
     assert not [line for line in result.stdout.splitlines() if line.startswith("epoch ")]
     assert (folder / "submission.csv").read_bytes() == before
+
+
+@pytest.fixture(scope="module")
+def pair(data):
+    """Two runs of two folds each, with other seeds, sizes and folds."""
+    folders = [data.parent / name for name in ("first", "second")]
+    plain = ["--set", "width=4", "--set", "epochs=1", "--set", "folds=2", "--only", "02,04"]
+    for number, folder in enumerate(folders):
+        own = ["--set", f"seed={number}", "--set", f"image_size={32 + 16 * number}", "--set", "norm=batch"]
+        result = seglib("run", "--data", data, "--out", folder, *own, *plain)
+        assert result.returncode == 0, result.stderr
+    return folders
+
+
+def test_with_folds_every_training_image_is_scored_by_the_network_that_did_not_see_it(pair, data):
+    folds, scores = (pd.read_csv(pair[0] / name) for name in ("folds.csv", "scores.csv"))
+    assert sorted(scores["sample_id"]) == sorted(folds["sample_id"])
+    assert scores.set_index("sample_id")["fold"].to_dict() == folds.set_index("sample_id")["fold"].to_dict()
+    assert (pair[0] / "fold_1" / "checkpoints" / "best.ckpt").exists()
+    assert pd.read_csv(pair[0] / "history.csv")["fold"].tolist() == [0, 1]
+
+
+def test_runs_of_other_seeds_sizes_and_folds_are_averaged_to_one_submission(pair, data):
+    folder = data.parent / "both"
+    result = seglib("ensemble", *pair, "--data", data, "--out", folder)
+    assert result.returncode == 0, result.stderr
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["images"] == len(pd.read_csv(pair[0] / "folds.csv"))
+    assert len(summary["best_epochs"]) == 4
+    sizes = {row.sample_id: image_size(row.image_path) for row in list_test_images(data).itertuples()}
+    check_submission(folder / "submission.csv", sizes)
+    assert (folder / "report.html").exists()
 
 
 def test_plain_papermill_runs_a_notebook_from_anywhere(data, tmp_path, monkeypatch):
