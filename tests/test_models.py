@@ -171,3 +171,23 @@ def test_the_plain_unet_needs_no_smp_and_the_others_say_so(monkeypatch):
     assert count(build_model(make_config(in_channels=1))) > 31e6
     with pytest.raises(InputError, match="pip install segmentation-models-pytorch"):
         build_model(make_config("quick", in_channels=3))
+
+
+ARCHITECTURES = ["Unet", "UnetPlusPlus", "MAnet", "Linknet", "FPN", "PSPNet", "PAN", "DeepLabV3", "DeepLabV3Plus"]
+ARCHITECTURES += ["UPerNet", "Segformer"]
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_architecture_of_smp_takes_the_packaged_encoder_and_learns_at_its_rate(architecture):
+    config = make_config("best", architecture=architecture, in_channels=3)
+    model = build_model(config).train()
+    logits = model(torch.rand(2, 3, 128, 128))
+    assert logits.shape == (2, 1, 128, 128)
+    logits.square().mean().backward()
+    assert next(model.encoder.parameters()).grad.abs().sum() > 0
+
+
+def test_the_width_of_the_plain_unet_is_that_of_its_first_level():
+    narrow, seed = (build_model(make_config(in_channels=3, width=width)) for width in (16, 64))
+    assert [block[0].out_channels for block in narrow.down] == [16, 32, 64, 128, 256]
+    assert [block[0].out_channels for block in seed.down] == [64, 128, 256, 512, 1024]

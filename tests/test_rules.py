@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import warnings
 
 import cv2
 import numpy as np
@@ -143,6 +144,14 @@ def test_of_equally_good_rules_the_simplest_is_chosen():
     assert choose_rules(table) == MaskRules(0.45)
 
 
+def test_a_simpler_rule_that_is_worse_by_less_than_chance_is_preferred():
+    table, noise = make_table(), np.random.default_rng(0).standard_normal(40)
+    noise -= noise.mean()
+    table[:, CANDIDATES.index(MaskRules(0.45, fill_holes=True))] += 0.021 + 0.05 * noise
+    table[:, CANDIDATES.index(MaskRules(0.45))] += 0.020
+    assert choose_rules(table) == MaskRules(0.45)
+
+
 def test_specks_and_holes_are_found_worth_removing():
     maps, masks = [], []
     for seed in range(12):
@@ -178,7 +187,9 @@ def test_no_image_takes_part_in_choosing_its_own_rules():
 def test_one_image_alone_keeps_the_plain_threshold():
     table = make_table(1)
     table[:, 3] = 1
-    assert cross_fit_rules(table, divide_images([2])) == [MaskRules()]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert cross_fit_rules(table, divide_images([2])) == [MaskRules()]
 
 
 def test_folds_are_the_parts_and_one_fold_is_divided_at_random():

@@ -175,6 +175,7 @@ def test_an_ensemble_names_its_runs_and_numbers_their_networks(tmp_path):
 
 ENSEMBLES = {
     "one run twice": (lambda a, b: [a, a], {}, {}, "two different runs"),
+    "one of three twice": (lambda a, b: [a, b, a], {}, {}, "two different runs"),
     "one run": (lambda a, b: [a], {}, {}, "two different runs"),
     "other data": (lambda a, b: [a, b], {}, {"data_hash": "other"}, "on other data"),
     "other images": (lambda a, b: [a, b], {}, {"held_out": "b"}, "hold out different images"),

@@ -249,6 +249,18 @@ def test_the_shortest_runs_have_a_rate_too(tiny, schedule, steps):
     assert 0 <= made["optimizer"].param_groups[0]["lr"] <= config.learning_rate
 
 
+@pytest.mark.parametrize("loss", ["bce", "dice", "focal", "tversky", "lovasz", "0.5*bce + 0.5*lovasz"])
+def test_every_loss_can_be_trained_with(run, loss):
+    history, *_ = run(epochs=1, loss=loss)
+    assert np.isfinite(history[["train_loss", "val_loss"]]).all().all()
+
+
+def test_a_network_that_ends_in_a_sigmoid_is_refused_before_it_learns_anything(run, monkeypatch):
+    monkeypatch.setattr(Segmenter, "forward", lambda self, images: self.network(scale_images(images)).sigmoid())
+    with pytest.raises(ValueError, match="hand over the raw logits, without the sigmoid"):
+        run()
+
+
 def test_a_gradient_longer_than_allowed_is_cut(run, monkeypatch):
     norms = []
 
