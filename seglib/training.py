@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import pandas as pd
@@ -18,15 +17,16 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from seglib.batches import Batch, make_loaders
+from seglib.checkpoints import load_checkpoint, member_dir
 from seglib.config import Config, parse_loss
 from seglib.durations import planned_epochs
 from seglib.errors import InputError
+from seglib.folds import split_samples
 from seglib.losses import combine_losses, seed_loss
 from seglib.metrics import dice_score, iou_score
 from seglib.models import build_model, choose_precision, scale_images
-from seglib.paths import find_runs, write_text
+from seglib.paths import write_text
 from seglib.progress import track
-from seglib.samples import split_samples
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", ".*IProgress not found.*")  # in a notebook it asks for widgets we do not use
@@ -169,11 +169,6 @@ def fit_member(
     """Train the network that holds out ``config.fold``, in ``folder``; its history."""
     train, val = split_samples(samples, folds, config.fold)
     return fit(build_model(config), *make_loaders(train, val, config, cache_dir), config, folder)
-
-
-def member_dir(output_dir: Path, fold: int) -> Path:
-    """Where the network of one fold of several has its checkpoints and its history."""
-    return output_dir / f"fold_{fold}"
 
 
 def fit(
@@ -337,45 +332,3 @@ def _quiet_lightning() -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     for about in ("does not have many workers", "exists and is not empty", "number of training batches", "treespec"):
         warnings.filterwarnings("ignore", f".*{about}.*")
-
-
-def load_checkpoint(path: Path) -> tuple[nn.Module, Config]:
-    """The network of a checkpoint, in evaluation mode and on the CPU, with the configuration it was trained by.
-
-    Raises:
-        InputError: if the file is missing or is not a checkpoint of ours.
-    """
-    if not path.is_file():
-        raise InputError(f"there is no checkpoint {path}; run 02_training first")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        config = Config(**checkpoint["hyper_parameters"]["config"])
-        weights = checkpoint["state_dict"]
-    except (KeyError, TypeError, RuntimeError, EOFError, ValueError, UnpicklingError) as error:
-        raise InputError(f"{path} is not a checkpoint of seglib ({type(error).__name__}); train again") from None
-    network = build_model(config, pretrained=False)
-    network.load_state_dict({name.removeprefix("network."): value for name, value in weights.items()})
-    return network.eval().to(memory_format=torch.channels_last), config
-
-
-def load_members(output_dir: Path) -> list[tuple[nn.Module, Config]]:
-    """The networks of a run with their configurations: one, one for each of its folds, or those of an ensemble's runs.
-
-    Raises:
-        InputError: if one of them is missing, or is not a checkpoint of ours.
-    """
-    return [member for run in find_runs(output_dir) for member in _load_run(run)]
-
-
-def _load_run(output_dir: Path) -> list[tuple[nn.Module, Config]]:
-    whole, parts = Path("checkpoints", "best.ckpt"), sorted(output_dir.glob("fold_*"), key=_fold_number)
-    paths = [part / whole for part in parts if (part / whole).exists()] or [output_dir / whole]
-    members = [load_checkpoint(path) for path in paths]
-    expected = members[0][1].folds
-    if len(members) != expected:
-        raise InputError(f"{output_dir} holds {len(members)} of {expected} folds; run 02_training to train the others")
-    return members
-
-
-def _fold_number(folder: Path) -> int:
-    return int(folder.name.removeprefix("fold_"))

@@ -21,6 +21,7 @@ ALLOWED = {
     "history": LEAF,
     "figures": set(),
     "samples": LEAF | {"images", "paths"},
+    "folds": LEAF | {"paths"},
     "duplicates": set(),
     "checks": LEAF | {"duplicates", "images", "progress"},
     "cache": {"images", "progress"},
@@ -28,10 +29,10 @@ ALLOWED = {
     "weights": LEAF,
     "models": LEAF | {"config", "weights"},
     "durations": {"config", "losses", "models"},
+    "checkpoints": LEAF | {"config", "models", "paths"},
     "training": LEAF
-    | {"batches", "config", "durations", "losses", "metrics", "models", "paths", "progress"}
-    | {"samples"},
-    "probabilities": LEAF | {"config", "images", "models", "paths", "progress", "samples", "training"},
+    | {"batches", "checkpoints", "config", "durations", "folds", "losses", "metrics", "models", "paths", "progress"},
+    "probabilities": LEAF | {"checkpoints", "config", "folds", "images", "models", "paths", "progress"},
     "masks": LEAF | {"metrics"},
     "submission": LEAF | {"masks", "paths"},
     "runs": LEAF | {"config", "paths"},

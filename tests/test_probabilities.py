@@ -156,6 +156,15 @@ def test_every_sample_is_predicted_by_the_members_that_held_it_out(phantoms, con
     assert [path.name for path in tmp_path.iterdir()] == ["held_out.npy"]
 
 
+def test_members_of_several_sizes_are_kept_at_the_largest(phantoms, config, tmp_path):
+    samples = list_samples(phantoms)[:2].assign(fold=0)
+    other = make_config(**{**vars(config), "image_size": 96})
+    predict_held_out([(Constant(-100.0), config), (Constant(0.0), other)], samples, tmp_path / "held_out.npy")
+    kept = np.load(tmp_path / "held_out.npy")
+    assert kept.shape == (2, 96, 96)
+    assert (kept == 0.25).all()
+
+
 def test_a_kept_map_and_a_fresh_one_are_the_same_to_the_last_bit(phantoms, config, tmp_path):
     samples = list_samples(phantoms)[:5].assign(fold=0)
     predict_held_out([(Brightness(), config)], samples, tmp_path / "held_out.npy")
