@@ -8,13 +8,13 @@ builds on. A step that was run before is not run again, so the ladder goes on af
 
 import argparse
 import json
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pandas as pd
-
+from seglib.masks import read_scores
 from seglib.metrics import compare_scores, describe_comparison
 from seglib.paths import write_text
 
@@ -60,13 +60,19 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="where the runs go")
     parser.add_argument("--table", required=True, type=Path, metavar="FILE", help="the table, in Markdown")
     arguments = parser.parse_args()
+    for done, (name, settings) in enumerate(list_settings().items(), start=1):
+        command = run_command(arguments.data, arguments.out / name, settings)
+        if not (arguments.out / name / "summary.json").exists():
+            subprocess.run([sys.executable, "-m", *command], check=True)
+        write_text(arguments.table, describe_steps(arguments.out, arguments.data, done=done))
+
+
+def list_settings() -> dict[str, dict]:
+    """The settings of every step: those of the step it builds on, and its own changes."""
     settings: dict[str, dict] = {}
     for step in STEPS:
         settings[step.name] = (BUDGET if step.base is None else settings[step.base]) | step.changes
-        command = run_command(arguments.data, arguments.out / step.name, settings[step.name])
-        if not (arguments.out / step.name / "summary.json").exists():
-            subprocess.run([sys.executable, "-m", *command], check=True)
-        write_text(arguments.table, describe_steps(arguments.out, settings, arguments.data))
+    return settings
 
 
 def run_command(data: str, out: Path, settings: dict) -> list[str]:
@@ -87,19 +93,15 @@ def run_command(data: str, out: Path, settings: dict) -> list[str]:
     ]
 
 
-def describe_steps(out: Path, settings: dict[str, dict], data: str) -> str:
-    """The table of all steps run so far."""
-    lines = [
-        "| step | what | Dice per image | IoU | change in Dice from its base | verdict |",
-        "|---|---|---|---|---|---|",
-    ]
-    for step in STEPS[: len(settings)]:
+def describe_steps(out: Path, data: str, *, done: int) -> str:
+    """The table of the first ``done`` steps, and their commands."""
+    lines = ["| step | what | Dice per image | IoU | change in Dice | verdict |", "|---|---|---|---|---|---|"]
+    commands = []
+    for step, settings in list(zip(STEPS, list_settings().values(), strict=True))[:done]:
         summary = json.loads((out / step.name / "summary.json").read_text())
         dice, iou = (_interval(summary, name) for name in ("dice", "iou"))
         lines.append(f"| {step.name} | {step.what} | {dice} | {iou} | {_change(out, step)} |")
-    commands = [
-        f"- `{step.name}`: `{_shell(data, out / step.name, settings[step.name])}`" for step in STEPS[: len(settings)]
-    ]
+        commands.append(f"- `{step.name}`: `{shlex.join(run_command(data, out / step.name, settings))}`")
     return "\n".join([*lines, "", *commands, ""])
 
 
@@ -110,17 +112,12 @@ def _interval(summary: dict, name: str) -> str:
 def _change(out: Path, step: Step) -> str:
     if step.base is None:
         return " | "
-    both = [
-        pd.read_csv(out / name / "scores.csv", dtype={"sample_id": str}).set_index("sample_id")
-        for name in (step.base, step.name)
-    ]
-    facts = compare_scores(both[0]["dice"].to_numpy(), both[1]["dice"].loc[both[0].index].to_numpy())
+    base, own = (
+        read_scores(out / name / "scores.csv").set_index("sample_id")["dice"] for name in (step.base, step.name)
+    )
+    facts = compare_scores(base.to_numpy(), own[base.index].to_numpy())
     change = f"{facts['difference']:+.4f} ({facts['low']:+.4f} to {facts['high']:+.4f}), p {facts['p']:.2g}"
-    return f"{change}; base {step.base} | {describe_comparison(facts)}"
-
-
-def _shell(data: str, out: Path, settings: dict) -> str:
-    return " ".join(f'"{word}"' if " " in word else word for word in run_command(data, out, settings))
+    return f"{change}, against {step.base} | {describe_comparison(facts)}"
 
 
 if __name__ == "__main__":

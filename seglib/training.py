@@ -152,6 +152,9 @@ def fit_members(
     """
     if config.folds == 1:
         return fit_member(samples, folds, config, output_dir, cache_dir)
+    found = folds["fold"].nunique()
+    if found != config.folds:
+        raise InputError(f"the samples are in {found} folds, not {config.folds}; set folds={found}, or start a new run")
     histories = []
     for fold in range(config.folds):
         folder = member_dir(output_dir, fold)

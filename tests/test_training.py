@@ -293,6 +293,12 @@ def test_each_fold_trains_a_network_of_its_own_and_one_history_tells_of_all(fold
     assert not torch.equal(first[0], first[1])
 
 
+def test_a_file_with_another_number_of_folds_is_refused(folded):
+    train, *_ = folded
+    with pytest.raises(InputError, match="in 3 folds, not 4; set folds=3"):
+        train(folds=4)
+
+
 def test_folds_that_were_cut_off_go_on_where_they_stopped(folded, monkeypatch):
     train, folder, _, _ = folded
     fit_one, calls = training.fit_member, []
