@@ -123,26 +123,45 @@ def score_rules(probability: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def choose_rules(table: np.ndarray) -> MaskRules:
     """The rules for images like these: the plain threshold, unless others are better by more than chance.
 
-    The plain threshold of 0.5 stays unless the best candidate's mean Dice beats it by more than one standard error of
-    the difference, image by image. Of the candidates that are within one standard error of the best and beat the plain
-    one so, the simplest is taken: the fewest rules, then the threshold nearest to 0.5, then the best mean.
+    Better by more than chance is a mean gain over the plain threshold of 0.5 of more than its standard error, image by
+    image. The plain one stays unless the best candidate, that of the highest mean Dice, is so. Else three steps lead to
+    the rules, all among the candidates that are better by more than chance:
+
+    1. near the best are those that lie behind it by no more than one standard error of that difference;
+    2. the simplest of them is found: the fewest rules, then the threshold nearest to 0.5;
+    3. of all candidates at least as simple as that one the highest mean is taken, of equal ones the simplest.
+
+    Two images at least are needed to tell chance; with fewer the plain threshold stays.
 
     Args:
         table: (N, candidates) of ``score_rules``.
+
+    Returns:
+        One of ``CANDIDATES``.
+
+    Example:
+        >>> table = np.full((8, len(CANDIDATES)), 0.8)
+        >>> table[:, [CANDIDATES.index(MaskRules(0.4)), CANDIDATES.index(MaskRules(0.45, fill_holes=True))]] = 0.9
+        >>> choose_rules(table)
+        MaskRules(threshold=0.4, fill_holes=False, smallest_area=0.0, largest_only=False)
     """
     means = table.mean(axis=0)
     best = int(means.argmax())
     from_best, from_plain = table[:, [best]] - table, table - table[:, [DEFAULT]]
-    eligible = (means[best] - means <= _standard_error(from_best)) & (from_plain.mean(0) > _standard_error(from_plain))
-    if not eligible.any():
+    clear = from_plain.mean(axis=0) > _standard_error(from_plain)
+    if len(table) < 2 or not clear[best]:
         return CANDIDATES[DEFAULT]
 
-    def effort(number: int) -> tuple[int, float, float]:
+    def effort(number: int) -> tuple[int, float]:
         rules = CANDIDATES[number]
         count = rules.fill_holes + rules.largest_only + bool(rules.smallest_area)
-        return count, round(abs(rules.threshold - 0.5), 6), -means[number]
+        return count, round(abs(rules.threshold - 0.5), 6)
 
-    return CANDIDATES[min(np.flatnonzero(eligible).tolist(), key=effort)]
+    near = clear & (means[best] - means <= _standard_error(from_best))
+    simplest = min(effort(number) for number in np.flatnonzero(near).tolist())
+    # the noisier a candidate, the easier it is near the best: one as simple that scores higher goes before it
+    as_simple = [number for number in np.flatnonzero(clear).tolist() if effort(number) <= simplest]
+    return CANDIDATES[min(as_simple, key=lambda number: (-means[number], effort(number)))]
 
 
 def _standard_error(differences: np.ndarray) -> np.ndarray:
@@ -195,12 +214,14 @@ def describe_rules(table: np.ndarray, fitted: Sequence[MaskRules]) -> dict[str, 
     Returns:
         ``rules`` (chosen on all N images, for those that no network has seen), ``fitted_rules`` (those of the parts, a
         measure of how sure the choice is), ``images``, ``plain_dice`` and ``fitted_dice`` (means over the N images),
-        ``gain`` (the difference with ``low``, ``high`` and ``p``, of ``metrics.compare_scores``) and ``sensitivity``
-        (per candidate the mean Dice and the standard error of its difference from the plain threshold).
+        ``gain`` (the difference with its ``standard_error``, and ``low``, ``high`` and ``p`` of
+        ``metrics.compare_scores``) and ``sensitivity`` (per candidate the mean Dice and the standard error of its
+        difference from the plain threshold).
     """
     plain = table[:, DEFAULT]
     scored = table[np.arange(len(table)), [CANDIDATES.index(rules) for rules in fitted]]
     gain = compare_scores(plain, scored)
+    gain["standard_error"] = float(_standard_error((scored - plain)[:, None])[0])
     errors = _standard_error(table - plain[:, None])
     return {
         "rules": dataclasses.asdict(choose_rules(table)),
@@ -208,7 +229,7 @@ def describe_rules(table: np.ndarray, fitted: Sequence[MaskRules]) -> dict[str, 
         "images": len(table),
         "plain_dice": float(plain.mean()),
         "fitted_dice": float(scored.mean()),
-        "gain": {name: gain[name] for name in ("difference", "low", "high", "p")},
+        "gain": {name: gain[name] for name in ("difference", "standard_error", "low", "high", "p")},
         "sensitivity": [
             dataclasses.asdict(rules) | {"dice": round(float(mean), 6), "standard_error": round(float(error), 6)}
             for rules, mean, error in zip(CANDIDATES, table.mean(axis=0), errors, strict=True)
@@ -230,15 +251,19 @@ def read_rules(path: Path) -> MaskRules:
     if not path.exists():
         return MaskRules()
     try:
-        return _checked(MaskRules(**json.loads(path.read_text(encoding="utf-8"))["rules"]))
+        return _checked(json.loads(path.read_text(encoding="utf-8"))["rules"])
     except (KeyError, TypeError, ValueError):
         raise InputError(f"{path} holds no rules for masks; run 04_evaluation again") from None
 
 
-def _checked(rules: MaskRules) -> MaskRules:
+def _checked(found: dict[str, Any]) -> MaskRules:
+    """The rules of a file; all must be there: a default in place of one that is lost would go unnoticed."""
+    rules = MaskRules(**found)
     numbers, switches = (rules.threshold, rules.smallest_area), (rules.fill_holes, rules.largest_only)
-    if not all(0 <= number <= 1 for number in numbers) or not all(isinstance(switch, bool) for switch in switches):
-        raise ValueError(rules)
+    whole = found.keys() == dataclasses.asdict(rules).keys()
+    in_range = all(not isinstance(number, bool) and 0 <= number <= 1 for number in numbers)
+    if not whole or not in_range or not all(isinstance(switch, bool) for switch in switches):
+        raise ValueError(found)
     return rules
 
 

@@ -152,6 +152,40 @@ def test_a_simpler_rule_that_is_worse_by_less_than_chance_is_preferred():
     assert choose_rules(table) == MaskRules(0.45)
 
 
+def test_a_noisy_best_opens_no_door_to_another():
+    """The best is not better by more than chance: then the plain threshold stays, whoever comes second."""
+    table, noise = make_table(), np.random.default_rng(0).standard_normal(40)
+    noise -= noise.mean()
+    table[:, CANDIDATES.index(MaskRules(0.4))] += 0.02 + 0.3 * noise
+    table[:, CANDIDATES.index(MaskRules(0.45))] += 0.01
+    assert choose_rules(table) == MaskRules()
+
+
+def test_noise_does_not_make_a_rule_pass_before_a_better_one_that_is_as_simple():
+    """0.4 is near the best since it is noisy; 0.45 is not, but it is nearer to 0.5 and scores higher."""
+    table, noise = make_table(), np.random.default_rng(0).standard_normal(40)
+    noise -= noise.mean()
+    table[:, CANDIDATES.index(MaskRules(0.45, fill_holes=True))] += 0.021
+    table[:, CANDIDATES.index(MaskRules(0.4))] += 0.019 + 0.05 * noise
+    table[:, CANDIDATES.index(MaskRules(0.45))] += 0.020
+    assert choose_rules(table) == MaskRules(0.45)
+
+
+def test_a_simple_rule_does_not_pass_that_is_worse_by_more_than_chance():
+    table = make_table()
+    best = MaskRules(0.35, fill_holes=True)
+    table[:, CANDIDATES.index(best)] += 0.03
+    table[:, CANDIDATES.index(MaskRules(0.45))] += 0.02
+    assert choose_rules(table) == best
+
+
+@pytest.mark.parametrize("images", [1, 2])
+def test_one_image_cannot_tell_chance(images):
+    table = np.full((images, len(CANDIDATES)), 0.8)
+    table[:, CANDIDATES.index(MaskRules(0.4))] = 0.9
+    assert (choose_rules(table) == MaskRules()) == (images == 1)
+
+
 def test_specks_and_holes_are_found_worth_removing():
     maps, masks = [], []
     for seed in range(12):
@@ -212,15 +246,34 @@ def test_rules_survive_their_file_and_no_file_is_the_plain_threshold(tmp_path):
     assert len(facts["sensitivity"]) == len(CANDIDATES)
 
 
+RULES = '{"rules": {"threshold": 0.4, "fill_holes": false, "smallest_area": 0.0, "largest_only": false}}'
+
+
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{}", '{"rules": {"threshold": "half"}}', '{"rules": {"threshold": 2}}', '{"rules": {"size": 1}}',
-     '{"rules": {"fill_holes": 1}}', '{"rules": {"threshold": NaN}}'],
+    ["", "[]", "{}", '{"rules": {"threshold": "half"}}', '{"rules": {}}', '{"rules": {"threshold": 0.4}}',
+     *(RULES.replace("0.4", threshold) for threshold in ("2", "NaN", "true")), RULES.replace("0.0", "2"),
+     RULES.replace("false", "0", 1), RULES.replace('"fill', '"size": 1, "fill')],
 )  # fmt: skip
 def test_a_file_without_rules_is_refused(tmp_path, text):
     (tmp_path / "masks.json").write_text(text)
     with pytest.raises(InputError, match="holds no rules for masks; run 04_evaluation again"):
         read_rules(tmp_path / "masks.json")
+
+
+def test_the_text_the_broken_ones_are_made_of_is_sound(tmp_path):
+    (tmp_path / "masks.json").write_text(RULES)
+    assert read_rules(tmp_path / "masks.json") == MaskRules(0.4)
+
+
+def test_the_gain_is_that_of_each_image_with_its_error():
+    table, rules = make_table(), MaskRules(0.4)
+    steps = np.linspace(-0.02, 0.06, 40)
+    table[:, CANDIDATES.index(rules)] += steps
+    gain = describe_rules(table, [rules] * 40)["gain"]
+    assert gain["difference"] == pytest.approx(0.02)
+    assert gain["standard_error"] == pytest.approx(steps.std(ddof=1) / np.sqrt(40))
+    assert gain["low"] < 0.02 < gain["high"]
 
 
 def test_the_sensitivity_is_the_mean_and_the_error_of_its_difference_from_the_plain_threshold():
