@@ -144,6 +144,17 @@ def test_of_equally_good_rules_the_simplest_is_chosen():
     assert choose_rules(table) == MaskRules(0.45)
 
 
+def test_a_simpler_rule_wins_over_an_equal_one_that_comes_first_in_the_grid():
+    """Both are looked at since a noisy one that is no simpler than they are is near the best."""
+    table, noise = make_table(), np.random.default_rng(0).standard_normal(40)
+    noise -= noise.mean()
+    table[:, CANDIDATES.index(MaskRules(0.35, fill_holes=True))] += 0.021
+    table[:, CANDIDATES.index(MaskRules(0.3))] += 0.019 + 0.05 * noise
+    for rules in (MaskRules(0.35), MaskRules(0.45)):
+        table[:, CANDIDATES.index(rules)] = table[:, DEFAULT] + 0.02
+    assert choose_rules(table) == MaskRules(0.45)
+
+
 def test_a_simpler_rule_that_is_worse_by_less_than_chance_is_preferred():
     table, noise = make_table(), np.random.default_rng(0).standard_normal(40)
     noise -= noise.mean()
@@ -231,6 +242,8 @@ def test_folds_are_the_parts_and_one_fold_is_divided_at_random():
     parts = divide_images([2] * 23)
     assert sorted(np.bincount(parts).tolist()) == [4, 4, 5, 5, 5]
     assert (parts == divide_images([2] * 23)).all()
+    assert (parts != divide_images([2] * 23, seed=1)).any()
+    assert (np.diff(parts) < 0).any()  # at random: the order of a table may mean something
     assert divide_images([2, 2]).tolist() in ([0, 1], [1, 0])
 
 
@@ -264,6 +277,14 @@ def test_a_file_without_rules_is_refused(tmp_path, text):
 def test_the_text_the_broken_ones_are_made_of_is_sound(tmp_path):
     (tmp_path / "masks.json").write_text(RULES)
     assert read_rules(tmp_path / "masks.json") == MaskRules(0.4)
+
+
+def test_the_rules_for_new_images_are_chosen_on_all_images_and_those_of_the_parts_are_told_beside():
+    table, rules = make_table(), MaskRules(0.4)
+    table[:, CANDIDATES.index(rules)] += 0.1
+    facts = describe_rules(table, [MaskRules()] * 20 + [MaskRules(0.6)] * 20)
+    assert facts["rules"] == dataclasses.asdict(rules)
+    assert facts["fitted_rules"] == [dataclasses.asdict(MaskRules()), dataclasses.asdict(MaskRules(0.6))]
 
 
 def test_the_gain_is_that_of_each_image_with_its_error():
