@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,7 @@ Batch = dict[str, torch.Tensor]
 EDGE = {"border_mode": cv2.BORDER_REFLECT_101, "mask_interpolation": cv2.INTER_NEAREST}  # of every bending transform
 
 
-def make_transform(channels: int) -> A.Compose:
+def make_transform(channels: int, symmetries: int = 8) -> A.Compose:
     """The standard augmentation of training: flips, quarter turns, affine, elastic, brightness and contrast.
 
     It maps an image uint8 (H, W, C) and its mask uint8 (H, W) in {0, 1} to another pair of those shapes and dtypes;
@@ -29,12 +30,14 @@ def make_transform(channels: int) -> A.Compose:
 
     Args:
         channels: 1 or 3; only colour images change their hue and saturation.
+        symmetries: of the square that are drawn from: 1 none, 2 left and right, 4 mirrors, 8 and quarter turns. A chest
+            has its heart on the left and its lungs upright: 1 or 2.
     """
     affine = {"scale": (0.8, 1.2), "rotate": (-30, 30), "translate_percent": (-0.08, 0.08), "shear": (-6, 6)}
     colour = [A.HueSaturationValue(8, 20, 8, p=0.3)] if channels == 3 else []
     return A.Compose(
         [
-            *_square_symmetries(),
+            *_square_symmetries(symmetries),
             A.Affine(**affine, **EDGE, p=0.7),
             A.ElasticTransform(alpha=60, sigma=8, approximate=True, **EDGE, p=0.15),
             A.RandomBrightnessContrast(0.2, 0.2, p=0.5),
@@ -43,7 +46,7 @@ def make_transform(channels: int) -> A.Compose:
     )
 
 
-def make_strong_transform(channels: int) -> A.Compose:
+def make_strong_transform(channels: int, symmetries: int = 8) -> A.Compose:
     """The strong augmentation: the standard one with a wider reach, and blur, noise, gamma and covered patches.
 
     The same contract as ``make_transform``. Covered patches are gray in the image and leave the mask as it is: the
@@ -54,7 +57,7 @@ def make_strong_transform(channels: int) -> A.Compose:
     patches = {"num_holes_range": (1, 4), "hole_height_range": (0.05, 0.2), "hole_width_range": (0.05, 0.2)}
     return A.Compose(
         [
-            *_square_symmetries(),
+            *_square_symmetries(symmetries),
             A.Affine(**affine, **EDGE, p=0.8),
             A.ElasticTransform(alpha=80, sigma=8, approximate=True, **EDGE, p=0.25),
             A.RandomBrightnessContrast(0.25, 0.25, p=0.6),
@@ -66,8 +69,9 @@ def make_strong_transform(channels: int) -> A.Compose:
     )
 
 
-def _square_symmetries() -> list[A.BasicTransform]:
-    return [A.HorizontalFlip(p=0.5), A.VerticalFlip(p=0.5), A.RandomRotate90(p=0.5)]
+def _square_symmetries(count: int) -> list[A.BasicTransform]:
+    flips = [A.HorizontalFlip(p=0.5), A.VerticalFlip(p=0.5), A.RandomRotate90(p=0.5)]
+    return flips[: count.bit_length() - 1]
 
 
 class SampleDataset(Dataset):
@@ -92,7 +96,8 @@ class SampleDataset(Dataset):
         place = self.rows[row]
         image, mask = np.array(self.cache.images[place]), np.array(self.cache.masks[place])
         if self.transform is not None:
-            self.transform.set_random_seed(seed)
+            # one stream for all steps; set_random_seed would give each the same one, and they would all draw alike
+            self.transform.set_random_state(np.random.default_rng(seed), Random(seed))
             image, mask = self.transform(image=image, mask=mask).values()
             image = image.reshape(*mask.shape, -1)  # some transforms drop a single channel's axis
         image_chw = np.ascontiguousarray(image.transpose(2, 0, 1))
@@ -142,8 +147,9 @@ def make_loaders(
     size = {"size": config.image_size, "channels": config.in_channels, "white": config.white}
     both = pd.concat([train, val]).sort_values("sample_id", ignore_index=True)  # so that all folds share one cache
     cache, place = build_cache(both, cache_dir, **size), pd.Series(both.index, both["sample_id"])
-    make = {"none": lambda _: None, "standard": make_transform, "strong": make_strong_transform}[config.augment]
-    train_data = SampleDataset(cache, place[train["sample_id"]].to_numpy(), make(config.in_channels))
+    make = {"none": lambda *_: None, "standard": make_transform, "strong": make_strong_transform}[config.augment]
+    transform = make(config.in_channels, config.symmetries)
+    train_data = SampleDataset(cache, place[train["sample_id"]].to_numpy(), transform)
     val_data = SampleDataset(cache, place[val["sample_id"]].to_numpy())
     return _loader(train_data, config, training=True), _loader(val_data, config, training=False)
 

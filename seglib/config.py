@@ -17,7 +17,7 @@ AUGMENTS = ("none", "standard", "strong")
 NORMS = ("none", "batch", "instance")
 PRECISIONS = ("auto", "32", "bf16", "16")
 WEIGHT_SUFFIXES = (".pth", ".pt", ".safetensors")
-TTA_SIZES = (1, 2, 4, 8)  # subgroups of the symmetries of the square
+SYMMETRIES = (1, 2, 4, 8)  # subgroups of the symmetries of the square
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,9 @@ class Config:
     val_fraction: float = 0.2  # share of the training images held out for validation, where folds is 1
     folds: int = 1  # networks trained, each with another fold held out; their probabilities are averaged
     fold: int = 0  # which fold of folds.csv validates, where folds is 1
+    symmetries: int = (
+        8  # of the square, that images of this kind have: 1 none, 2 left and right, 4 mirrors, 8 and turns
+    )
     augment: str = "standard"  # none, standard (flips, turns, affine, elastic, brightness) or strong (and more of all)
     num_workers: int = -1  # loader processes; -1: chosen from the machine
     # training
@@ -85,6 +88,7 @@ class Config:
         _check(self.image_size % multiple == 0, self, "image_size", f"a multiple of {multiple}")
         _check(self.architecture == "plain" or self.encoder != "", self, "encoder", "named, such as resnet34")
         _check(not self.max_steps or self.min_steps <= self.max_steps, self, "min_steps", "at most max_steps")
+        _check(self.tta <= self.symmetries, self, "tta", f"at most symmetries, which is {self.symmetries}")
         _check(self.folds == 1 or self.fold < self.folds, self, "fold", "below folds")
         parse_loss(self.loss)
 
@@ -106,7 +110,8 @@ _CHOICES = {
     "schedule": SCHEDULES,
     "monitor": MONITORS,
     "precision": PRECISIONS,
-    "tta": TTA_SIZES,
+    "symmetries": SYMMETRIES,
+    "tta": SYMMETRIES,
     "augment": AUGMENTS,
 }
 _RANGES = {

@@ -10,6 +10,8 @@ from seglib.cache import Cache, build_cache
 from seglib.config import make_config
 from seglib.samples import list_samples
 
+FLIPS = {A.HorizontalFlip, A.VerticalFlip, A.RandomRotate90}
+
 
 def fingerprints(loader):
     return [hashlib.sha256(image.numpy().tobytes()).hexdigest() for batch in loader for image in batch["image"]]
@@ -147,6 +149,33 @@ def test_augmentation_really_changes_place_shape_and_brightness(make):
     assert len(centres) > 20
     assert max(areas) > 1.2 * min(areas)
     assert np.ptp(levels) > 30
+
+
+def test_the_steps_of_the_augmentation_are_drawn_independently_of_each_other():
+    """Given one seed each, all steps would see the same chance: both mirrors or none, and so on down the list."""
+    corner = np.zeros((1, 16, 16), np.uint8)
+    corner[0, :4, :4] = 1
+    flips = A.Compose([A.HorizontalFlip(p=0.5), A.VerticalFlip(p=0.5), A.InvertImg(p=0.5)])
+    data = SampleDataset(Cache(corner[..., None] * 255, corner), np.arange(1), flips)
+    samples = [data[0, seed] for seed in range(400)]
+    kinds = [(s["mask"].numpy().tobytes(), int(s["image"].sum()) > 16 * 255) for s in samples]
+    counts = [kinds.count(kind) for kind in set(kinds)]
+    assert len(counts) == 8
+    assert min(counts) > 25  # 50 each, give or take
+
+
+@pytest.mark.parametrize(("symmetries", "corners"), [(1, 1), (2, 2), (4, 4), (8, 4)])
+def test_only_the_symmetries_that_the_images_have_are_drawn(symmetries, corners):
+    """A bright corner moves to as many corners; a bar lies down only where quarter turns are allowed."""
+    corner, bar = (np.zeros((1, 16, 16), np.uint8) for _ in range(2))
+    corner[0, :4, :4], bar[0, 7:9, :] = 1, 1
+    flips = A.Compose([step for step in make_transform(1, symmetries) if type(step) in FLIPS])
+    seen = []
+    for mask in (corner, bar):
+        data = SampleDataset(Cache(mask[..., None] * 255, mask), np.arange(1), flips)
+        seen.append({data[0, seed]["mask"].numpy().tobytes() for seed in range(60)})
+    assert len(seen[0]) == corners
+    assert len(seen[1]) == (2 if symmetries == 8 else 1)
 
 
 def test_an_order_depends_on_seed_and_epoch_only():

@@ -65,6 +65,7 @@ def test_text_becomes_what_the_field_wants(name, text, value):
         ({"image_size": 100}, "a multiple of 16"),
         ({"norm": "layer"}, "one of none, batch, instance"),
         ({"tta": 3}, "one of 1, 2, 4, 8"),
+        ({"tta": 4, "symmetries": 2}, "tta=4 cannot be; it must be at most symmetries, which is 2"),
         ({"ema_decay": 1.5}, "from 0 to 0.99999"),
         ({"learning_rate": float("nan")}, "from 1e-08 to 10"),
         ({"architecture": "Unet"}, "encoder"),
