@@ -123,6 +123,14 @@ def test_the_rules_in_use_are_ringed_and_lie_on_a_line(row, drawn_by_itself):
     assert lines[0].get_ydata().tolist() == [r["dice"] for r in rows if not any(list(r.values())[1:4])]
 
 
+def test_rules_that_are_far_off_do_not_flatten_the_others():
+    rows = make_sensitivity()
+    assert figures.plot_rules(rows, rows[4]).axes[0].get_ylim()[0] == pytest.approx(max(r["dice"] for r in rows) - 0.05)
+    for row in rows:
+        row["dice"] = 0.9
+    assert "not shown" not in figures.plot_rules(rows, rows[4]).axes[0].get_title()
+
+
 def test_a_saved_figure_carries_its_caption_and_is_returned(tmp_path):
     figure = figures.plot_areas([0.1], [0.2])
     assert figures.save_figure(figure, tmp_path / "a.png", "What it shows: Dice.") is figure
