@@ -158,7 +158,7 @@ def test_the_baseline_takes_its_first_real_steps_on_real_images_and_the_loss_fal
         pytest.skip("the real images are not here")
     torch.set_num_threads(2)
     samples = list_samples(real)[:16]
-    config = make_config("baseline", in_channels=3, white=255, batch_size=4, augment=False)
+    config = make_config("baseline", in_channels=3, white=255, batch_size=4, augment="none")
     loader, _ = make_loaders(samples, samples[:4], config, tmp_path)
     module = Segmenter(build_model(config), config, total_steps=3)
     optimizer, batch, losses = module.configure_optimizers()["optimizer"], next(iter(loader)), []
