@@ -342,7 +342,8 @@ def summarise_scores(scores: pd.DataFrame, *, groups: np.ndarray | None = None) 
     return summary | {"failures": float(failed.mean())} | pooled_scores(*areas)
 
 
-TITLES = {"dice": "Dice", "iou": "IoU", "hd95": "HD95", "iou_thresholded": "IoU, thresholded"}  # the others by name
+TITLES = {"dice": "Dice", "iou": "IoU", "hd95": "HD95", "surface_dice": "surface Dice"}  # the others by their names
+TITLES |= {"iou_thresholded": "IoU, thresholded,"}
 
 
 def describe_scores(summary: dict[str, float]) -> dict[str, str]:
