@@ -56,7 +56,7 @@ def _run(arguments: argparse.Namespace) -> None:
 def _ensemble(arguments: argparse.Namespace) -> None:
     from seglib import report, runs
 
-    output_dir = paths.resolve_output_dir(Path(arguments.out).absolute(), create=True)
+    output_dir = paths.resolve_output_dir(Path(arguments.out).absolute())
     first = runs.make_ensemble([Path(run).absolute() for run in arguments.runs], output_dir)
     facts = {name: first[name] for name in ("preset", "settings", "data_hash")}
     data_dir = paths.find_data_dir(_fetch_if_named(arguments.data or first["data_dir"]))

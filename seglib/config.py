@@ -45,9 +45,7 @@ class Config:
     val_fraction: float = 0.2  # share of the training images held out for validation, where folds is 1
     folds: int = 1  # networks trained, each with another fold held out; their probabilities are averaged
     fold: int = 0  # which fold of folds.csv validates, where folds is 1
-    symmetries: int = (
-        8  # of the square, that images of this kind have: 1 none, 2 left and right, 4 mirrors, 8 and turns
-    )
+    symmetries: int = 8  # of the square that the images have: 1 none, 2 left and right, 4 mirrors, 8 and turns
     augment: str = "standard"  # none, standard (flips, turns, affine, elastic, brightness) or strong (and more of all)
     num_workers: int = -1  # loader processes; -1: chosen from the machine
     # training

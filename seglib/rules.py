@@ -10,7 +10,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import pandas as pd
 from sklearn.model_selection import KFold
 
 from seglib.errors import InputError
@@ -265,11 +264,6 @@ def _checked(found: dict[str, Any]) -> MaskRules:
     if not whole or not in_range or not all(isinstance(switch, bool) for switch in switches):
         raise ValueError(found)
     return rules
-
-
-def tabulate_rules(facts: dict[str, Any]) -> pd.DataFrame:
-    """The sensitivity of ``describe_rules`` as a table, one row per candidate."""
-    return pd.DataFrame(facts["sensitivity"])
 
 
 def collect_scores(probabilities: Iterable[np.ndarray], masks: Iterable[np.ndarray]) -> np.ndarray:

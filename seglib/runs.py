@@ -23,7 +23,7 @@ from traitlets.config import Config as KernelSettings
 import seglib
 from seglib.config import Config, make_config
 from seglib.errors import InputError
-from seglib.paths import shorten, write_text
+from seglib.paths import find_runs, shorten, write_text
 
 NOTEBOOKS = ("01_eda", "02_training", "03_loss_curves", "04_evaluation", "05_submission")
 OUTPUTS = ("submission.csv", "report.html", "summary.json", "scores.csv", "history.csv", "config.json", "checkpoints")
@@ -160,8 +160,9 @@ def make_ensemble(runs: Sequence[Path], output_dir: Path) -> dict[str, Any]:
             raise InputError(f"{run} and {runs[0]} hold out different images; use runs with several folds or one seed")
         if (manifest["config"]["folds"] == 1) != (first["config"]["folds"] == 1):
             raise InputError(f"{run} and {runs[0]} hold out different images; use several folds in both")
-    if (output_dir / "manifest.json").exists() and not (output_dir / "ensemble.json").exists():
-        raise InputError(f"{output_dir} holds a run of its own; choose another output folder")
+    _check_ensemble_folder(runs, output_dir)
+    for name in ("figures", "checkpoints"):
+        (output_dir / name).mkdir(parents=True, exist_ok=True)
     write_text(output_dir / "ensemble.json", json.dumps({"runs": [os.path.relpath(run, output_dir) for run in runs]}))
     write_text(output_dir / "folds.csv", (runs[0] / "folds.csv").read_text(encoding="utf-8"))
     write_text(output_dir / "config.json", json.dumps(first["config"], indent=2) + "\n")
@@ -170,6 +171,18 @@ def make_ensemble(runs: Sequence[Path], output_dir: Path) -> dict[str, Any]:
     history["fold"] = history.groupby(["run", "fold"], sort=True).ngroup()  # one number for each network of all runs
     write_text(output_dir / "history.csv", history.drop(columns="run").to_csv(index=False))
     return first
+
+
+def _check_ensemble_folder(runs: Sequence[Path], output_dir: Path) -> None:
+    """Nothing that is not this ensemble's own may be replaced."""
+    cure = "choose another output folder, or delete that one"
+    if (output_dir / "ensemble.json").exists():
+        if [run.resolve() for run in find_runs(output_dir)] != [run.resolve() for run in runs]:
+            raise InputError(f"{output_dir} holds an ensemble of other runs; {cure}")
+        return
+    foreign = [name for name in ("manifest.json", *OUTPUTS) if (output_dir / name).exists()]
+    if foreign:
+        raise InputError(f"{output_dir} holds a {foreign[0]} of something else; {cure}")
 
 
 def _read_finished(run: Path) -> dict[str, Any]:

@@ -138,7 +138,7 @@ def fit_members(
 
     Args:
         samples: table with ``sample_id``, ``image_path`` and ``mask_path``.
-        folds: of ``samples.read_folds``.
+        folds: of ``folds.read_folds``.
         config: with ``folds`` 1, one network is trained, in ``output_dir`` itself; with more, one for each fold, in
             folders of their own (``member_dir``).
         output_dir: the folder of the run.

@@ -193,7 +193,14 @@ def test_runs_that_cannot_be_averaged_are_refused(tmp_path, case):
     assert not (tmp_path / "ensemble.json").exists()
 
 
-def test_an_ensemble_does_not_replace_a_run(tmp_path):
+def test_an_ensemble_replaces_nothing_that_is_not_its_own(tmp_path):
     first, second, third = (make_run(tmp_path / name) for name in "abc")
-    with pytest.raises(InputError, match="holds a run of its own"):
+    with pytest.raises(InputError, match="holds a manifest.json of something else"):
         runs.make_ensemble([first, second], third)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "submission.csv").touch()
+    with pytest.raises(InputError, match="holds a submission.csv of something else"):
+        runs.make_ensemble([first, second], tmp_path / "mine")
+    runs.make_ensemble([first, second], tmp_path / "new")
+    with pytest.raises(InputError, match="holds an ensemble of other runs"):
+        runs.make_ensemble([first, third], tmp_path / "new")
