@@ -1,5 +1,6 @@
 """Networks: our U-Net, and those of segmentation-models-pytorch behind one function."""
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
@@ -143,7 +144,9 @@ def _forward_in_float32(forward: Callable[[Tensor], Tensor], features: Tensor) -
 
 def _build_smp(config: Config, *, hub_weights: str | None) -> nn.Module:
     try:
-        import segmentation_models_pytorch as smp
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*IProgress not found.*")  # of a bar for notebooks that is not used
+            import segmentation_models_pytorch as smp
     except ImportError:
         raise InputError(
             f"architecture={config.architecture} needs segmentation-models-pytorch; "

@@ -12,6 +12,7 @@ import papermill
 import pytest
 
 from seglib.images import image_size
+from seglib.metrics import DEFINITIONS
 from seglib.samples import list_test_images
 from seglib.submission import check_submission
 
@@ -75,6 +76,17 @@ def test_scores_are_of_the_held_out_images_and_the_summary_is_their_mean(run):
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["dice_mean"] == pytest.approx(scores["dice"].mean())
     assert summary["dice_mean"] > 0.3  # four epochs of four steps teach a pretrained encoder that much
+
+
+def test_the_evaluation_shows_every_score_beside_its_meaning_and_no_warning(run):
+    cells = nbformat.read(run[0] / "04_evaluation.ipynb", as_version=4).cells
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    assert not [output["text"] for output in outputs if output.get("name") == "stderr"]
+    pages = "".join(output.get("data", {}).get("text/html", "") for output in outputs)
+    summary = json.loads((run[0] / "summary.json").read_text())
+    assert f"Dice mean per image {summary['dice_mean']:.4f}" in pages
+    for name in ("dice", "hd95", "surface_dice", "failures"):
+        assert DEFINITIONS[name] in pages
 
 
 def test_the_manifest_tells_how_to_make_it_again(run, data):
