@@ -1,0 +1,96 @@
+"""How good the masks are: distributions, calibration, the rules that make masks."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from seglib.figures.style import BLUE, GRAY, GREEN, ORANGE, RED, STYLE, new_figure
+
+
+@rc_context(STYLE)
+def plot_scores(scores: pd.DataFrame) -> Figure:
+    """How the images' Dice is spread, and whether it depends on the size of the mask.
+
+    Args:
+        scores: one row per image with ``dice`` in [0, 1], ``target_area`` and ``pixels``.
+    """
+    figure = new_figure(3.2)
+    left, right = figure.subplots(1, 2)
+    left.hist(scores["dice"], bins=np.linspace(0, 1, 41), color=BLUE)
+    for value, name, style in ((scores["dice"].mean(), "mean", "--"), (scores["dice"].median(), "median", ":")):
+        left.axvline(value, color=RED, linestyle=style, label=f"{name} {value:.3f}")
+    left.set(xlabel="Dice of an image, at the size of its file", ylabel="images", title="How the scores are spread")
+    left.legend(frameon=False, loc="upper left")
+    share = 100 * scores["target_area"] / scores["pixels"]
+    right.scatter(share, scores["dice"], s=12, color=BLUE, alpha=0.5)
+    right.set(xlabel="foreground in the reference (% of the image)", ylabel="Dice", title="Dice against size")
+    right.set_ylim(-0.02, 1.02)
+    return figure
+
+
+@rc_context(STYLE)
+def plot_calibration(before: np.ndarray, after: np.ndarray) -> Figure:
+    """Reliability: of the pixels that say 30 %, how many are foreground, and how many pixels say so.
+
+    Args:
+        before: table of ``calibration.count_bins``, (bins, 3): pixels, sum of probability, sum of mask.
+        after: the same after temperature scaling. Bins with less than 0.01 % of the pixels have no point on the curve.
+    """
+    figure = Figure(figsize=(5.4, 5.6), layout="constrained")
+    top, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    top.plot((0, 100), (0, 100), color=GRAY, linestyle="--", linewidth=1, label="probability = share")
+    edges = np.linspace(0, 100, len(before) + 1)
+    for table, name, color, marker in ((before, "as predicted", ORANGE, "s"), (after, "after temperature", BLUE, "o")):
+        share = table[:, 0] / max(table[:, 0].sum(), 1e-12)  # references without an edge have no pixels round it
+        pixels, probability, foreground = table[share > 1e-4].T  # fewer are chance
+        line = {"color": color, "marker": marker, "markersize": 4, "linewidth": 1.4, "label": name}
+        top.plot(100 * probability / pixels, 100 * foreground / pixels, **line)
+        below.stairs(100 * share, edges, color=color, linewidth=1.6)
+    top.set(ylabel="foreground among them (%)", title="Do the probabilities mean what they say?", ylim=(-2, 102))
+    top.legend(frameon=False, loc="upper left")
+    # most pixels are easy background: on a linear scale the others would be a flat line
+    scale = "log" if before[:, 0].any() else "linear"
+    below.set(xlabel="probability of the pixels (%)", ylabel="pixels (%)", yscale=scale, xlim=(-2, 102))
+    below.set_title("How many pixels say so")
+    below.yaxis.set_major_formatter("{x:g}")
+    return figure
+
+
+@rc_context(STYLE)
+def plot_rules(sensitivity: Sequence[dict], chosen: dict) -> Figure:
+    """Mean Dice against the threshold, by what is done after it; the chosen rules are ringed.
+
+    Args:
+        sensitivity: of ``rules.describe_rules``: for each candidate its rules, ``dice`` and ``standard_error``.
+        chosen: the rules that are used: ``threshold``, ``fill_holes``, ``smallest_area``, ``largest_only``.
+    """
+    table = pd.DataFrame(list(sensitivity))
+    after = ["fill_holes", "smallest_area", "largest_only"]
+    figure = new_figure(3.4)
+    ax = figure.subplots()
+    kinds = {"threshold alone": (False, 0.0, False), "+ holes filled": (True, 0.0, False)}
+    kinds |= {"+ largest part only": (False, 0.0, True), "+ holes filled, largest part only": (True, 0.0, True)}
+    small = table.loc[~table["fill_holes"] & (table["smallest_area"] > 0), "smallest_area"].max()
+    kinds[f"+ parts below {100 * small:g} % of the image removed"] = (False, small, False)
+    picked = tuple(chosen[name] for name in after)
+    kinds |= {"chosen": picked} if picked not in kinds.values() else {}
+    colors, styles = (BLUE, GREEN, ORANGE, RED, GRAY, "black"), ("-", "--", "-.", ":", (0, (5, 1)), "-")
+    for (name, kind), color, style in zip(kinds.items(), colors, styles, strict=False):
+        rows = table[(table[after] == pd.Series(kind, after)).all(axis=1)].sort_values("threshold")
+        ax.plot(rows["threshold"], rows["dice"], color=color, linestyle=style, label=name)
+        if name == "threshold alone":
+            low, high = rows["dice"] - rows["standard_error"], rows["dice"] + rows["standard_error"]
+            ax.fill_between(rows["threshold"], low, high, color=color, alpha=0.15, label="standard error of the change")
+    used = table[(table[[*after, "threshold"]] == pd.Series(chosen)[[*after, "threshold"]]).all(axis=1)]
+    ring = {"markersize": 12, "markerfacecolor": "none", "markeredgecolor": "black", "markeredgewidth": 1.6}
+    ax.plot(used["threshold"], used["dice"], "o", label="used on the test images", **ring)
+    ax.set(xlabel="threshold (probability)", ylabel="mean Dice per image", title="How much do the rules matter?")
+    low, high = table["dice"].min(), table["dice"].max()
+    if low < high - 0.05:  # one part of two lungs is far off; the others are what there is to choose from
+        ax.set_ylim(high - 0.05, high + 0.005)
+        ax.set_title("How much do the rules matter? (more than 0.05 below the best is not shown)", fontsize=10)
+    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure

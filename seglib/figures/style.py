@@ -1,0 +1,71 @@
+"""The one style of all figures: colours, sizes, panels, contours, and how a figure is saved."""
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+# Okabe and Ito 2008: told apart by colour-blind readers and in gray print
+BLUE, ORANGE, GREEN, RED, GRAY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#5A5A5A"
+WIDTH = 9.0  # inches: the width of a notebook's cell
+THUMBNAIL = 600  # pixels: longest side that is drawn in a panel
+STYLE = {"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25, "font.size": 10}
+
+
+def save_figure(figure: Figure, path: Path, caption: str) -> Figure:
+    """Write a figure as PNG, whole or not at all, with its caption inside the file (``Description``).
+
+    Returns:
+        The figure, so that a notebook's cell can end with this call and show it.
+    """
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=110, metadata={"Description": caption})
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_bytes(picture.getvalue())
+    os.replace(part, path)
+    return figure
+
+
+def new_figure(height: float) -> Figure:
+    """An empty figure that belongs to nobody's global state."""
+    return Figure(figsize=(WIDTH, height), layout="constrained")
+
+
+def image_grid(count: int, *, columns: int) -> tuple[Figure, list[Axes]]:
+    """A figure of ``count`` square panels without axes, row by row; the last row may have empty ones."""
+    rows = max(1, -(-count // columns))
+    figure = Figure(figsize=(WIDTH, rows * WIDTH / columns * 1.08), layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False).ravel())
+    for ax in axes:
+        ax.set_axis_off()
+    return figure, axes
+
+
+def thin(pixels: np.ndarray) -> np.ndarray:
+    """Every k-th pixel, so that at most THUMBNAIL are left on a side: a panel is no larger on paper."""
+    step = -(-max(pixels.shape[:2]) // THUMBNAIL)
+    return pixels[::step, ::step]
+
+
+def show_image(ax: Axes, image: np.ndarray, title: str) -> None:
+    """Draw an image, uint8 (H, W, C) with C 1 or 3, under its title."""
+    small = thin(image)
+    ax.imshow(small[..., 0] if small.shape[-1] == 1 else small, cmap="gray", vmin=0, vmax=255)
+    ax.set_title(title, fontsize=8)
+
+
+def outline(ax: Axes, mask: np.ndarray, color: str, **line: str) -> None:
+    """The border of a mask; nothing where it is empty or full, since there is none."""
+    small = thin(mask)
+    if 0 < small.mean() < 1:
+        ax.contour(small, levels=[0.5], colors=[color], linewidths=1.4, **line)
+
+
+def legend_below(figure: Figure, names: dict[str, tuple[str, str]]) -> None:
+    """One legend under all panels: name -> colour and line style."""
+    lines = [Line2D([], [], color=color, linestyle=style, label=name) for name, (color, style) in names.items()]
+    figure.legend(handles=lines, loc="outside lower center", ncols=len(lines), frameon=False)
