@@ -161,7 +161,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "encoder_weights": "package",
         "image_size": 192,
         "folds": 5,
-        "augment": "strong",
         "epochs": 18,
         "min_steps": 300,
         "optimizer": "adamw",
