@@ -1,14 +1,22 @@
 import json
 import re
 
-import numpy as np
 import pytest
 
 from seglib.figures import plot_areas, save_figure
 from seglib.report import write_report
 
 SUMMARY = {"images": 7, "dice_mean": 0.9123, "dice_low": 0.9, "dice_high": 0.92, "dice_pooled": 0.95, "iou_mean": 0.85}
-SUMMARY |= {"iou_low": 0.8, "iou_high": 0.9, "iou_pooled": 0.88, "temperature": 1.2, "best_epochs": [3, 5], "epochs": 5}
+SUMMARY |= {
+    "ece_before": 0.02,
+    "ece_after": 0.01,
+    "iou_low": 0.8,
+    "iou_high": 0.9,
+    "iou_pooled": 0.88,
+    "temperature": 1.2,
+    "best_epochs": [3, 5],
+    "epochs": 5,
+}
 
 
 @pytest.fixture
@@ -16,9 +24,8 @@ def run(tmp_path):
     (tmp_path / "figures").mkdir()
     save_figure(plot_areas([0.1], [0.2]), tmp_path / "figures" / "05_areas.png", 'Areas <found> & "marked".')
     (tmp_path / "summary.json").write_text(json.dumps(SUMMARY))
-    (tmp_path / "manifest.json").write_text(
-        json.dumps({"preset": "quick", "data_dir": "/x/set", "versions": {"torch": "2"}})
-    )
+    manifest = {"preset": "quick", "data_dir": "/x/set", "versions": {"torch": "2"}}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     return tmp_path
 
 
@@ -32,10 +39,83 @@ def test_the_page_shows_the_score_with_its_interval_and_definition(run):
     assert "best epoch 3, 5 of 5" in page
 
 
-def test_the_page_needs_no_other_file_and_no_network(run):
+def test_the_page_needs_no_other_file_no_network_and_no_script(run):
     page = write_report(run).read_text()
     assert "http" not in re.sub(r"data:image/png;base64,[^\"]*", "", page)
-    assert not re.search(r"(src|href)=\"(?!data:)", page)
+    assert not re.search(r"(src|href)=\"(?!data:|#)", page)
+    assert "<script" not in page
+
+
+def test_every_link_leads_to_a_section_and_empty_ones_are_left_out(run):
+    page = write_report(run).read_text()
+    targets = re.findall(r'href="#(\w+)"', page)
+    assert targets == re.findall(r'<section id="(\w+)"', page)
+    titles = re.findall(r"<h2>(.*?)</h2>", page)
+    assert titles == ["In words", "Scores", "What do we hand in?", "How this was made"]
+
+
+def test_the_verdicts_are_said_in_words(run):
+    verdict = {"sentence": "It converged.", "advice": "Nothing to do."}
+    (run / "verdict.json").write_text(json.dumps([verdict, {"sentence": "It <over>fits.", "advice": "Stop."}, verdict]))
+    page = write_report(run).read_text()
+    assert "<li>Training of network 0, 2: It converged. Nothing to do.</li>" in page
+    assert "<li>Training of network 1: It &lt;over&gt;fits. Stop.</li>" in page
+    (run / "verdict.json").write_text(json.dumps([verdict, verdict]))
+    assert "<li>Training of all 2 networks: It converged. Nothing to do.</li>" in write_report(run).read_text()
+    (run / "verdict.json").write_text(json.dumps([verdict]))
+    assert "<li>Training: It converged. Nothing to do.</li>" in write_report(run).read_text()
+
+
+def test_the_rules_are_said_in_words(run):
+    rules = {"threshold": 0.45, "fill_holes": True, "smallest_area": 0.005, "largest_only": True}
+    gain = {"difference": 0.00123, "low": -0.001, "high": 0.002}
+    (run / "masks.json").write_text(json.dumps({"rules": rules, "gain": gain}))
+    page = write_report(run).read_text()
+    said = "a threshold of 0.45, holes filled, parts below 0.5 % of the image removed, the largest part kept. On images"
+    assert said in page
+    assert "by +0.0012 (95 % interval -0.0010 to +0.0020) against 0.5 alone" in page
+    for change, said in (("fill_holes", "0.45, parts below"), ("largest_only", "removed. On")):
+        (run / "masks.json").write_text(json.dumps({"rules": rules | {change: False}, "gain": gain}))
+        assert said in write_report(run).read_text()
+
+
+@pytest.mark.parametrize(
+    ("value", "word"), [(0.8, "too careful"), (1.05, "about as sure"), (1.2, "too sure of itself")]
+)
+def test_the_temperature_is_said_in_words(run, value, word):
+    scores = SUMMARY | {"temperature": value, "ece_before": 0.02, "ece_after": 0.011}
+    (run / "summary.json").write_text(json.dumps(scores))
+    page = write_report(run).read_text()
+    assert f"the network is {word}" in page
+    assert "2.0 percentage points apart on average, 1.1 after scaling" in page
+
+
+def test_failures_are_said_with_their_threshold(run):
+    (run / "summary.json").write_text(json.dumps(SUMMARY | {"failures": 0.026}))
+    assert "2.6 % of the held-out images fail (IoU below 0.65)." in write_report(run).read_text()
+
+
+def test_problems_are_counted_and_listed_up_to_a_limit(run):
+    rows = [
+        f"{kind},Train/Image/{n}.jpg,blank,<b>,look"
+        for n, kind in enumerate(["error"] + ["warning"] * 2 + ["note"] * 43)
+    ]
+    (run / "problems.csv").write_text("\n".join(["severity,file,problem,fact,cure", *rows]))
+    page = write_report(run).read_text()
+    assert "Data: 1 error, 2 warnings, 43 notes; the table is below." in page
+    assert page.count("Train/Image/") == 40
+    assert "and 6 more rows in problems.csv" in page
+    assert "<td>&lt;b&gt;</td>" in page
+    (run / "problems.csv").write_text("severity,file,problem,fact,cure\n")
+    page = write_report(run).read_text()
+    assert "Data: no problems found." in page
+    assert "Problems of the data" not in page
+
+
+def test_the_images_to_look_at_first_are_listed(run):
+    (run / "look_first.csv").write_text("sample_id,dice\n007,0.1\n")
+    page = write_report(run).read_text()
+    assert page.index("Look at these first") < page.index("<td>007</td>") < page.index("<h2>Scores</h2>")
 
 
 def test_captions_are_alternative_texts_and_cannot_break_the_page(run):
@@ -47,4 +127,5 @@ def test_captions_are_alternative_texts_and_cannot_break_the_page(run):
 def test_a_partial_run_has_a_page_too(tmp_path):
     page = write_report(tmp_path).read_text()
     assert "No validation scores yet" in page
-    assert np.all([tag in page for tag in ("<h2>Figures</h2>", "</html>")])
+    assert "<section" not in page
+    assert "</html>" in page
