@@ -146,11 +146,8 @@ def _score(arguments: argparse.Namespace) -> None:
 def _compare(arguments: argparse.Namespace) -> None:
     from seglib import masks, metrics
 
-    first, second = (masks.read_scores(Path(run) / "scores.csv") for run in (arguments.first, arguments.second))
-    odd = sorted(set(first["sample_id"]) ^ set(second["sample_id"]))
-    if odd:
-        raise errors.InputError(f"only one of the runs validated on {odd[0]}; compare runs with the same seed and fold")
-    pairs = first.merge(second, on="sample_id", suffixes=("_first", "_second"))
+    pairs = masks.pair_scores(Path(arguments.first), Path(arguments.second))
+    print(f"{len(pairs)} images that both runs held out; + means that the second is better")
     for name, word in (("dice", "Dice"), ("iou", "IoU")):
         facts = metrics.compare_scores(pairs[f"{name}_first"].to_numpy(), pairs[f"{name}_second"].to_numpy())
         print(

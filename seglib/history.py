@@ -1,12 +1,40 @@
-"""Curves -> facts."""
+"""Curves -> facts and a verdict in words.
 
+The rules of `diagnose`, in the order of their weight. ``noise`` is the scatter of a curve about its trend; the end of
+a run is its last sixth, at least three epochs.
+
+| kind | fires where |
+|---|---|
+| diverged | a loss is not a number, or training ends at twice what its first half had |
+| too short | fewer than five epochs: nothing else is said |
+| rate too high | the training loss jumps up and down by a fifth of itself from epoch to epoch |
+| rate too low | the training loss falls steadily, but by less than 30 % in all, at a rate that was not lowered |
+| overfitting | the validation loss ends 3 % and more than noise above its best; the training loss went on falling |
+| stuck at a floor | the validation loss is flat and three times what masks of this Dice deserve |
+| noisy validation | noise hides what the validation loss gains, though the training loss is quiet |
+| still improving | the end is better than what came before it by 2 % and by more than noise |
+| plateau | nothing gained at the end, and the rate was never lowered |
+| converged | nothing gained at the end, and the rate was lowered |
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from seglib.errors import InputError
 
 NEEDED = ("epoch", "train_loss", "val_loss", "val_dice", "lr")
+SHORT = 5  # epochs; three points of a second difference, on which the noise rests, need as many
+JUMPS = 0.2  # noise over level; the training loss of our records has 0.02 to 0.06
+SLOW = 0.3  # share of the first training loss that a run loses at least, at any rate that suits
+RISE = 0.03  # of the validation loss; folds of our records end up to 0.02 above their best by chance alone
+GAIN = 0.02  # of the validation loss; less is chance from one network to the next
+FLOOR = 3.0  # validation loss over 1 - Dice: 1.3 to 2.3 in our records, from 4 on where a sigmoid is applied twice
+NOISY = 0.05  # noise over level; the validation loss of our records has up to 0.03
+LOWERED = 0.5  # a rate that ends below this share of its largest was lowered
 
 
 def read_history(path: Path) -> pd.DataFrame:
@@ -28,7 +56,7 @@ def read_history(path: Path) -> pd.DataFrame:
     if absent or history.empty:
         what = f"has no column {absent[0]}" if absent else "has no rows yet"
         raise InputError(f"{path} {what}; run 02_training first")
-    return history
+    return history[history["lr"].notna()] if history["lr"].notna().any() else history  # a line may be half written
 
 
 def split_history(history: pd.DataFrame) -> list[pd.DataFrame]:
@@ -73,3 +101,215 @@ def describe_history(history: pd.DataFrame, monitor: str = "val_loss") -> dict[s
         "rate_changes": int((history["lr"].diff() < 0).sum()),
         "minutes": float(history["seconds"].sum() / 60) if "seconds" in history else float("nan"),
     }
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a curve says: its kind (the table above), the evidence in words and numbers, and what to do."""
+
+    kind: str
+    sentence: str
+    advice: str
+    evidence: dict[str, float]
+    also: tuple["Verdict", ...] = ()
+
+
+@dataclass(frozen=True)
+class _Curves:
+    """The arrays that the rules look at, and how many epochs are the end of the run."""
+
+    epochs: np.ndarray
+    train: np.ndarray
+    val: np.ndarray
+    dice: np.ndarray
+    rate: np.ndarray
+
+    @property
+    def last(self) -> int:
+        return max(3, len(self.epochs) // 6)
+
+    @property
+    def lowered(self) -> bool:
+        return self.rate[-1] < LOWERED * self.rate.max()
+
+
+def diagnose(history: pd.DataFrame) -> Verdict:
+    """Read a loss curve: one verdict, the weightiest, and what else is true ``also``.
+
+    Args:
+        history: of one network, as ``read_history`` and ``split_history`` give it; also of a run cut short.
+
+    Returns:
+        The verdict; its kinds and when they fire stand at the top of this module. ``evidence`` holds the numbers that
+        the sentence is made of, and ``advice`` names the setting to change.
+
+    Example:
+        >>> falls = [0.5 * 0.8**epoch + 0.1 for epoch in range(12)]
+        >>> curve = {"epoch": range(1, 13), "train_loss": falls, "val_loss": falls, "val_dice": 0.8, "lr": 1e-3}
+        >>> diagnose(pd.DataFrame(curve)).kind
+        'still improving'
+    """
+    curves = _Curves(*(history[name].to_numpy(float) for name in NEEDED))
+    broken = _find_divergence(curves)
+    if broken:
+        return broken
+    if len(history) < SHORT:
+        return Verdict(
+            "too short",
+            f"Too short to tell: {len(history)} epochs.",
+            f"Train for at least {SHORT} epochs, or wait.",
+            {"epochs": len(history)},
+        )
+    found = [verdict for rule in RULES if (verdict := rule(curves))]
+    return replace(found[0], also=tuple(found[1:]))
+
+
+def estimate_noise(values: np.ndarray) -> float:
+    """The scatter of a curve about its trend, a standard deviation: 1.4826 median(abs(second differences)) / sqrt(6).
+
+    A straight trend has no second differences, and the median passes over a few jumps (after Gasser, Sroka and
+    Jennen-Steinmetz 1986, with a robust scale).
+
+    Args:
+        values: (N,) with N at least 3.
+    """
+    return float(1.4826 * np.median(np.abs(np.diff(values, 2))) / np.sqrt(6))
+
+
+def recommend_patience(history: pd.DataFrame) -> int:
+    """How many epochs without a new best the noise of the validation loss calls for before training is stopped.
+
+    As many as the trend needs to fall by twice the noise, 2 noise / slope, where the slope is what the second half of
+    the run gained on average per epoch; at least 3, at most as many as there are epochs.
+    """
+    val = history["val_loss"].to_numpy(float)
+    half = len(val) // 2
+    if half < 3:
+        return 3
+    slope = (val[: len(val) - half].mean() - val[-half:].mean()) / half
+    needed = np.ceil(2 * estimate_noise(val) / slope) if slope > 0 else len(val)
+    return int(np.clip(needed, 3, len(val)))
+
+
+def _smooth(values: np.ndarray, window: int) -> np.ndarray:
+    return pd.Series(values).rolling(window, center=True, min_periods=1).mean().to_numpy()
+
+
+def _find_divergence(curves: _Curves) -> Verdict | None:
+    bad = ~(np.isfinite(curves.train) & np.isfinite(curves.val))
+    advice = "Lower learning_rate to a third, and set gradient_clip=1; with precision=16, try bf16 or 32."
+    if bad.any():
+        epoch = int(curves.epochs[bad.argmax()])
+        return Verdict("diverged", f"Diverged: the loss is not a number at epoch {epoch}.", advice, {"epoch": epoch})
+    half = -(-len(curves.train) // 2)
+    end, first = float(np.median(curves.train[-3:])), float(np.median(curves.train[:half]))
+    if len(curves.train) < SHORT or end <= 2 * max(first, curves.train[0]):
+        return None
+    left = (curves.train > 1.5 * first) & (np.arange(len(curves.train)) > curves.train.argmin())
+    epoch = int(curves.epochs[left.argmax()])
+    sentence = f"Diverged at epoch {epoch}: the training loss rose from {first:.3g} to {end:.3g}."
+    return Verdict("diverged", sentence, advice, {"epoch": epoch, "first": first, "end": end})
+
+
+def _find_jumps(curves: _Curves) -> Verdict | None:
+    level, noise = float(np.median(curves.train)), estimate_noise(curves.train)
+    rises = np.diff(curves.train) > JUMPS * level  # a curve that only falls has none, however steep it is
+    if noise <= JUMPS * level or rises.sum() < max(2, 0.15 * len(rises)):
+        return None
+    sentence = f"Learning rate too high: the training loss jumps by {noise:.3g} about a level of {level:.3g}."
+    advice = "Lower learning_rate to a third, or raise batch_size; gradient_clip=1 holds single steps back."
+    return Verdict("rate too high", sentence, advice, {"noise": noise, "level": level})
+
+
+def _find_slowness(curves: _Curves) -> Verdict | None:
+    first, end = float(curves.train[0]), float(curves.train[-3:].mean())
+    fallen, noise = (first - end) / first, estimate_noise(curves.train)
+    steady = (np.diff(_smooth(curves.train, 3)) < 0).mean() > 0.7
+    going_on = curves.train[-curves.last :].mean() < curves.train[-2 * curves.last : -curves.last].mean() - noise / 2
+    if curves.lowered or not (0 < fallen < SLOW and steady and going_on):
+        return None
+    sentence = (
+        f"Learning rate too low: the training loss falls steadily, but only by {100 * fallen:.0f} % in "
+        f"{len(curves.epochs)} epochs, from {first:.3g} to {end:.3g}."
+    )
+    advice = "Raise learning_rate three to ten times, or start from pretrained weights (encoder_weights)."
+    return Verdict("rate too low", sentence, advice, {"fallen": fallen, "first": first, "end": end})
+
+
+def _find_overfitting(curves: _Curves) -> Verdict | None:
+    window = max(3, len(curves.val) // 10)
+    val, train = _smooth(curves.val, window), _smooth(curves.train, window)
+    best = int(val.argmin())
+    low, end = float(val[best]), float(curves.val[-curves.last :].mean())
+    lucky = np.sqrt(2 * np.log(len(val)) / window)  # the best of many means of noise is below them all
+    chance = estimate_noise(curves.val) * (lucky + 2 / np.sqrt(curves.last))
+    went_on = curves.train[-curves.last :].mean() < train[best]
+    if len(curves.val) - 1 - best < curves.last or end - low <= max(RISE * low, chance) or not went_on:
+        return None
+    epoch = int(curves.epochs[best])
+    sentence = (
+        f"Overfitting from epoch {epoch}: the validation loss rose from {low:.3g} to {end:.3g}, "
+        f"while the training loss fell from {train[best]:.3g} to {curves.train[-1]:.3g}."
+    )
+    advice = "The best epoch is kept; more augmentation (augment=strong), weight_decay or a smaller network gives more."
+    return Verdict("overfitting", sentence, advice, {"epoch": epoch, "best": low, "end": end, "rise": end / low - 1})
+
+
+def _find_floor(curves: _Curves) -> Verdict | None:
+    loss, dice = float(curves.val.min()), float(curves.dice[curves.val.argmin()])
+    ratio = loss / max(1 - dice, 0.02)
+    flat = _gain(curves) < GAIN
+    if not (flat and dice > 0.5 and loss > 0.2 and ratio > FLOOR):
+        return None
+    sentence = f"The loss is stuck at a floor: it stays at {loss:.3g}, though the Dice is {dice:.3f}."
+    advice = "Look for a sigmoid that is applied twice: the losses of seglib take logits and make it themselves."
+    return Verdict("stuck at a floor", sentence, advice, {"loss": loss, "dice": dice, "ratio": ratio})
+
+
+def _find_noise(curves: _Curves) -> Verdict | None:
+    level, noise = float(np.median(curves.val)), estimate_noise(curves.val)
+    quiet = estimate_noise(curves.train) <= JUMPS * np.median(curves.train)
+    half = len(curves.val) // 2
+    gained = abs(curves.val[: len(curves.val) - half].mean() - curves.val[-half:].mean())
+    if not (quiet and noise > NOISY * level and noise > gained / 2):
+        return None
+    patience = recommend_patience(pd.DataFrame({"val_loss": curves.val}))
+    sentence = f"Noisy validation: the loss scatters by {noise:.3g} about a level of {level:.3g}."
+    advice = (
+        f"Set stop_patience and lr_patience to {patience} or more, hold out more images (val_fraction), or use folds=5."
+    )
+    return Verdict("noisy validation", sentence, advice, {"noise": noise, "level": level, "patience": patience})
+
+
+def _gain(curves: _Curves) -> float:
+    """What the end of the validation loss gains on as many epochs before it, over its level."""
+    end, before = curves.val[-curves.last :].mean(), curves.val[-2 * curves.last : -curves.last].mean()
+    return float((before - end) / end)
+
+
+def _find_end(curves: _Curves) -> Verdict:
+    gain, end = _gain(curves), float(curves.val[-curves.last :].mean())
+    chance = 2 * estimate_noise(curves.val) * np.sqrt(2 / curves.last) / end
+    evidence = {"gain": gain, "end": end, "rate": float(curves.rate[-1]), "epochs": len(curves.epochs)}
+    what = f"the last {curves.last} epochs changed the validation loss by {-100 * gain:+.1f} %, to {end:.3g}"
+    if gain > max(GAIN, chance):
+        advice = "More epochs (epochs) would have helped" + (
+            "; the schedule then stretches with them." if curves.lowered else "."
+        )
+        return Verdict("still improving", f"Still improving: {what}.", advice, evidence)
+    if not curves.lowered:
+        advice = (
+            "Let the rate fall (schedule=cosine, or plateau with a smaller lr_patience): that is where the rest is."
+        )
+        return Verdict("plateau", f"On a plateau: {what}, at the full learning rate.", advice, evidence)
+    return Verdict("converged", f"Converged: {what}.", "Nothing to do about the training; look at the masks.", evidence)
+
+
+RULES: tuple[Callable[[_Curves], Verdict | None], ...] = (
+    _find_jumps,
+    _find_slowness,
+    _find_overfitting,
+    _find_floor,
+    _find_noise,
+    _find_end,
+)

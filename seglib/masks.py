@@ -1,6 +1,6 @@
 """Masks against references -> a table of scores."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 
 from seglib.errors import InputError
-from seglib.metrics import boundary_scores, count_pixels, overlap_scores
+from seglib.metrics import boundary_scores, compare_scores, count_pixels, describe_comparison, overlap_scores
 
 
 def score_masks(sample_ids: Iterable[str], preds: Iterable[np.ndarray], masks: Iterable[np.ndarray]) -> pd.DataFrame:
@@ -44,6 +44,49 @@ def read_scores(path: Path) -> pd.DataFrame:
     if absent:
         raise InputError(f"{path} has no column {absent[0]}; run 04_evaluation again")
     return scores
+
+
+def pair_scores(first: Path, second: Path) -> pd.DataFrame:
+    """The scores of two runs on the images that both held out: what they may be compared by.
+
+    Args:
+        first: folder of a run.
+        second: folder of another; its scores end in ``_second``, those of the first in ``_first``.
+
+    Returns:
+        One row per image, in the order of the first run.
+
+    Raises:
+        InputError: if a run has no scores yet, or they have no image in common.
+    """
+    pairs = read_scores(first / "scores.csv").merge(
+        read_scores(second / "scores.csv"), on="sample_id", suffixes=("_first", "_second"), validate="one_to_one"
+    )
+    if pairs.empty:
+        raise InputError(f"{first} and {second} held out no image in common; compare runs with the same data and fold")
+    return pairs
+
+
+def compare_runs(run: Path, others: Sequence[Path]) -> pd.DataFrame:
+    """Each of some runs against one, by the Dice of the images that both held out.
+
+    Args:
+        run: the folder that the others are compared with.
+        others: folders of runs on the same data.
+
+    Returns:
+        One row for each other run: its name, ``images`` in common, the facts of ``metrics.compare_scores`` (positive
+        differences where the other is better) and the ``verdict`` in words.
+
+    Raises:
+        InputError: as `pair_scores`.
+    """
+    rows = []
+    for other in others:
+        pairs = pair_scores(run, other)
+        facts = compare_scores(pairs["dice_first"].to_numpy(), pairs["dice_second"].to_numpy())
+        rows.append({"run": other.name, "images": len(pairs), **facts, "verdict": describe_comparison(facts)})
+    return pd.DataFrame(rows)
 
 
 def _score(sample_id: str, pred: np.ndarray, mask: np.ndarray) -> dict[str, float | str]:

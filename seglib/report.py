@@ -128,16 +128,16 @@ def _say_problems(path: Path) -> str:
 
 
 def _say_verdicts(verdicts: Sequence[dict[str, Any]]) -> list[str]:
-    """One line for each sentence; the networks of several folds often share one."""
-    groups: dict[tuple[str, str], list[int]] = {}
+    """One line for each kind of verdict; the networks of several folds mostly share one."""
+    kinds: dict[str, list[int]] = {}
     for number, verdict in enumerate(verdicts):
-        groups.setdefault((verdict["sentence"], verdict["advice"]), []).append(number)
-    every = "Training" if len(verdicts) == 1 else f"Training of all {len(verdicts)} networks"
-    some = "Training of network {}"
-    return [
-        f"{every if len(groups) == 1 else some.format(', '.join(map(str, numbers)))}: {sentence} {advice}"
-        for (sentence, advice), numbers in groups.items()
-    ]
+        kinds.setdefault(verdict["kind"], []).append(number)
+    lines = []
+    for kind, numbers in kinds.items():
+        first, count = verdicts[numbers[0]], len(verdicts)
+        who = "Training" if count == 1 else f"Training of network {', '.join(map(str, numbers))} of 0 to {count - 1}"
+        lines.append(f"{who}: {first['sentence'] if len(numbers) == 1 else f'{kind}.'} {first['advice']}")
+    return lines
 
 
 def _say_failures(summary: dict[str, Any]) -> str:

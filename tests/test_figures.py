@@ -37,29 +37,6 @@ def test_predictions_are_told_from_references_by_colour_and_line(images, masks):
     assert [text.get_text() for text in alone.legends[0].get_texts()] == ["prediction"]
 
 
-def test_the_best_epoch_is_a_dashed_line_in_every_panel():
-    rows = {
-        "epoch": [1, 2, 3],
-        "train_loss": [3, 2, 1],
-        "val_loss": [3, 1, 2],
-        "val_dice": [0.1, 0.9, 0.8],
-        "lr": [1, 1, 0.5],
-    }
-    figure = figures.plot_history([pd.DataFrame(rows)], [2])
-    for ax in figure.axes:
-        dashed = [line for line in ax.lines if line.get_linestyle() == "--"]
-        assert [list(line.get_xdata()) for line in dashed] == [[2, 2]]
-    assert figure.axes[0].lines[1].get_ydata().tolist() == [3, 1, 2]
-
-
-def test_the_curves_of_all_folds_are_drawn_and_named_once():
-    rows = {"epoch": [1, 2], "train_loss": [3, 2], "val_loss": [3, 1], "val_dice": [0.1, 0.9], "lr": [1, 0.5]}
-    figure = figures.plot_history([pd.DataFrame(rows)] * 3, [2, 1, 2])
-    assert [len(ax.lines) for ax in figure.axes] == [8, 5, 5]
-    names = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert names == ["training", "validation", "best epoch 1, 2"]
-
-
 def make_scores():
     return pd.DataFrame({"dice": [0.5, 0.9, 1.0], "target_area": [10, 50, 100], "pixels": [100, 100, 100]})
 

@@ -1,8 +1,17 @@
+import numpy as np
 import pandas as pd
 import pytest
 
 from seglib.errors import InputError
-from seglib.history import describe_history, find_best_epoch, read_history, split_history
+from seglib.history import (
+    describe_history,
+    diagnose,
+    estimate_noise,
+    find_best_epoch,
+    read_history,
+    recommend_patience,
+    split_history,
+)
 
 ROWS = {
     "epoch": [1, 2, 3, 4],
@@ -56,3 +65,168 @@ def test_a_run_of_folds_is_as_many_histories(tmp_path):
     parts = split_history(read_history(tmp_path / "history.csv"))
     assert [find_best_epoch(part) for part in parts] == [2, 4]
     assert [find_best_epoch(part) for part in split_history(pd.DataFrame(ROWS))] == [2]
+
+
+def test_a_line_that_is_half_written_is_passed_over(tmp_path):
+    text = pd.DataFrame(ROWS).to_csv(index=False)
+    (tmp_path / "history.csv").write_text(text + "5,0.1,0.3")
+    assert read_history(tmp_path / "history.csv")["epoch"].tolist() == [1, 2, 3, 4]
+
+
+# Curves made for each verdict: x runs from 0 to 1; the noise is a hundredth of the level where nothing else is said.
+
+
+def make_history(train, val, *, dice=0.9, rate=None, seed=0, noise=0.01):
+    rng = np.random.default_rng(seed)
+    count = len(train)
+    train, val = (values * (1 + noise * rng.standard_normal(count)) for values in (np.asarray(train), np.asarray(val)))
+    rate = np.full(count, 1e-3) if rate is None else rate
+    epoch = np.arange(1, count + 1)
+    return pd.DataFrame({"epoch": epoch, "train_loss": train, "val_loss": val, "val_dice": dice, "lr": rate})
+
+
+def cosine(x):
+    return 1e-3 * (1 + np.cos(np.pi * x)) / 2 + 1e-8
+
+
+def converged(x, seed):
+    falls = np.exp(-9 * x)
+    return make_history(0.08 + 0.4 * falls, 0.1 + 0.4 * falls, rate=cosine(x), seed=seed)
+
+
+def still_improving(x, seed):
+    falls = np.exp(-1.5 * x)
+    return make_history(0.08 + 0.4 * falls, 0.1 + 0.4 * falls, seed=seed)
+
+
+def plateau(x, seed):
+    falls = np.exp(-12 * x)
+    return make_history(0.15 + 0.4 * falls, 0.15 + 0.4 * falls, seed=seed)
+
+
+def overfitting(x, seed):
+    rises = 0.06 * np.maximum(x - 0.4, 0) / 0.6
+    return make_history(0.05 + 0.4 * np.exp(-3 * x), 0.12 + 0.4 * np.exp(-12 * x) + rises, seed=seed)
+
+
+def rate_too_high(x, seed):
+    jumps = np.abs(0.6 + 0.3 * np.random.default_rng(seed).standard_normal(len(x)))
+    return make_history(jumps, jumps[::-1], seed=seed)
+
+
+def rate_too_low(x, seed):
+    return make_history(0.7 - 0.12 * x, 0.7 - 0.12 * x, dice=0.3, seed=seed, noise=0.002)
+
+
+def noisy_validation(x, seed):
+    scatter = 0.06 * np.random.default_rng(seed).standard_normal(len(x))
+    return make_history(0.1 + 0.4 * np.exp(-6 * x), 0.3 + scatter, dice=0.8, seed=seed)
+
+
+def stuck_at_a_floor(x, seed):
+    falls = np.exp(-12 * x)
+    return make_history(0.3 + 0.3 * falls, 0.3 + 0.3 * falls, dice=0.95 - 0.5 * falls, rate=cosine(x), seed=seed)
+
+
+MADE = [converged, still_improving, plateau, overfitting, rate_too_high, rate_too_low, noisy_validation]
+MADE += [stuck_at_a_floor]
+
+
+@pytest.mark.parametrize("count", [14, 30, 150])
+@pytest.mark.parametrize("make", MADE, ids=lambda make: make.__name__)
+def test_a_curve_made_for_a_verdict_gets_it_and_the_others_do_not(make, count):
+    x = np.linspace(0, 1, count)
+    kinds = [diagnose(make(x, seed)).kind for seed in range(20)]
+    right = kinds.count(make.__name__.replace("_", " "))
+    assert right >= 18, kinds  # noise may speak now and then
+
+
+@pytest.mark.parametrize("count", [5, 8, 14, 30, 150])
+@pytest.mark.parametrize("make", [converged, still_improving, plateau], ids=lambda make: make.__name__)
+def test_healthy_curves_are_blamed_for_nothing(make, count):
+    blame = {"overfitting", "rate too high", "rate too low", "noisy validation", "stuck at a floor", "diverged"}
+    for seed in range(20):
+        verdict = diagnose(make(np.linspace(0, 1, count), seed))
+        assert not blame & {verdict.kind, *(other.kind for other in verdict.also)}
+
+
+def test_the_curve_of_the_seed_project_overfits_from_its_best_epoch():
+    epoch = np.arange(
+        1, 34
+    )  # as it is described: best 0.367 at epoch 23 of 33, then rising; the training loss falls on
+    val = np.where(
+        epoch <= 23, 0.367 + 0.25 * np.exp(-epoch / 5) - 0.25 * np.exp(-23 / 5), 0.367 + 0.003 * (epoch - 23)
+    )
+    rate = 1e-4 * 0.5 ** np.clip((epoch - 24) // 4, 0, None)  # halved after three flat epochs
+    history = make_history(0.3 + 0.35 * np.exp(-epoch / 9), val, dice=0.85, rate=rate, noise=0.002)
+    verdict = diagnose(history)
+    assert verdict.kind == "overfitting"
+    assert abs(verdict.evidence["epoch"] - 23) <= 2
+    assert verdict.evidence["best"] == pytest.approx(0.367, abs=0.006)
+    assert f"from epoch {verdict.evidence['epoch']:g}" in verdict.sentence
+    assert find_best_epoch(history) in range(20, 27)
+
+
+def test_a_validation_loss_that_rises_with_the_training_loss_is_not_overfitting():
+    x = np.linspace(0, 1, 30)
+    rises = 0.1 * np.maximum(x - 0.4, 0)
+    history = make_history(0.1 + 0.4 * np.exp(-9 * x) + rises, 0.1 + 0.4 * np.exp(-9 * x) + rises)
+    assert diagnose(history).kind != "overfitting"
+
+
+def test_a_loss_that_is_not_a_number_is_told_first_with_its_epoch():
+    history = overfitting(np.linspace(0, 1, 14), 0)
+    history.loc[6, "val_loss"] = np.nan
+    verdict = diagnose(history)
+    assert (verdict.kind, verdict.evidence) == ("diverged", {"epoch": 7})
+    history.loc[3, "train_loss"] = np.inf
+    assert diagnose(history).evidence == {"epoch": 4}
+    assert diagnose(history[:4]).kind == "diverged"  # even of a run that is too short for the rest
+
+
+def test_a_training_loss_that_explodes_has_diverged():
+    history = make_history([0.5, 0.4, 0.3, 0.9, 2, 5, 9], [0.5] * 7, noise=0)
+    verdict = diagnose(history)
+    assert (verdict.kind, verdict.evidence["epoch"]) == ("diverged", 4)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_a_short_history_is_too_short_to_tell(count):
+    verdict = diagnose(converged(np.linspace(0, 1, 14), 0)[:count])
+    assert (verdict.kind, verdict.evidence) == ("too short", {"epochs": count})
+
+
+def test_what_else_is_true_stands_beside_the_verdict():
+    x = np.linspace(0, 1, 30)
+    verdict = diagnose(overfitting(x, 0))
+    assert [other.kind for other in verdict.also] == ["plateau"]
+    assert all(other.also == () for other in verdict.also)
+
+
+def test_advice_names_settings_that_exist():
+    from seglib.config import Config
+
+    for make in MADE:
+        verdict = diagnose(make(np.linspace(0, 1, 30), 0))
+        names = [word.strip("(),.;:").split("=")[0] for word in verdict.advice.split() if "_" in word or "=" in word]
+        assert names or make in (converged, stuck_at_a_floor, still_improving)
+        assert set(names) <= set(Config.__dataclass_fields__)
+
+
+def test_the_noise_is_that_of_the_scatter_whatever_the_trend():
+    rng = np.random.default_rng(0)
+    steps = np.arange(2000)
+    scatter = 0.03 * rng.standard_normal(2000)
+    assert estimate_noise(5 - 0.01 * steps + scatter) == pytest.approx(0.03, rel=0.06)
+    assert estimate_noise(3.0 * np.arange(9)) == pytest.approx(0, abs=1e-12)
+
+
+def test_patience_grows_with_noise_and_shrinks_with_slope():
+    fall = np.linspace(0.5, 0.4, 40)  # 0.00256 an epoch
+    rng = np.random.default_rng(1)
+    scatter = rng.standard_normal(40)
+    few, many = (recommend_patience(pd.DataFrame({"val_loss": fall + s * scatter})) for s in (0.0001, 0.01))
+    assert few == 3
+    assert 5 <= many <= 12  # 2 * 0.01 / 0.00256 = 7.8
+    assert recommend_patience(pd.DataFrame({"val_loss": fall[::-1]})) == 40
+    assert recommend_patience(pd.DataFrame({"val_loss": [1, 2]})) == 3

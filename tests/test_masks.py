@@ -1,7 +1,9 @@
 import numpy as np
+import pandas as pd
 import pytest
 
-from seglib.masks import read_scores, score_masks
+from seglib.errors import InputError
+from seglib.masks import compare_runs, pair_scores, read_scores, score_masks
 
 
 def test_every_image_has_its_own_row_whatever_its_size():
@@ -26,3 +28,30 @@ def test_a_size_that_differs_or_a_missing_mask_is_refused():
         score_masks(["a"], [np.ones((2, 2), np.uint8)], [np.ones((2, 3), np.uint8)])
     with pytest.raises(ValueError, match="shorter"):
         score_masks(["a", "b"], [np.ones((2, 2), np.uint8)] * 2, [np.ones((2, 2), np.uint8)])
+
+
+def write_scores(folder, dice):
+    folder.mkdir()
+    pd.DataFrame({"sample_id": list(dice), "dice": dice.values(), "iou": 0.5}).to_csv(
+        folder / "scores.csv", index=False
+    )
+    return folder
+
+
+def test_runs_are_compared_on_the_images_that_both_held_out(tmp_path):
+    first = write_scores(tmp_path / "first", {"001": 0.5, "2": 0.6, "only": 0.1})
+    second = write_scores(tmp_path / "second", {"2": 0.9, "001": 0.6, "other": 1.0})
+    pairs = pair_scores(first, second)
+    assert pairs["sample_id"].tolist() == ["001", "2"]
+    assert (pairs["dice_second"] - pairs["dice_first"]).tolist() == pytest.approx([0.1, 0.3])
+    table = compare_runs(first, [second, first])
+    assert table["run"].tolist() == ["second", "first"]
+    assert table["images"].tolist() == [2, 3]
+    assert table["difference"].tolist() == pytest.approx([0.2, 0])
+    assert "chance" in table["verdict"][1]
+
+
+def test_runs_without_an_image_in_common_cannot_be_compared(tmp_path):
+    first = write_scores(tmp_path / "first", {"a": 0.5})
+    with pytest.raises(InputError, match="no image in common"):
+        pair_scores(first, write_scores(tmp_path / "second", {"b": 0.9}))

@@ -10,7 +10,7 @@ from seglib.config import Config
 from seglib.runs import NOTEBOOKS
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
-PLACES = {"data_dir", "output_dir", "preset", "settings"}
+PLACES = {"data_dir", "output_dir", "other_runs", "preset", "settings"}
 PATHS = [FOLDER / f"{name}.ipynb" for name in NOTEBOOKS]
 
 

@@ -55,15 +55,14 @@ def test_every_link_leads_to_a_section_and_empty_ones_are_left_out(run):
 
 
 def test_the_verdicts_are_said_in_words(run):
-    verdict = {"sentence": "It converged.", "advice": "Nothing to do."}
-    (run / "verdict.json").write_text(json.dumps([verdict, {"sentence": "It <over>fits.", "advice": "Stop."}, verdict]))
+    fine = {"kind": "converged", "sentence": "Converged: 1.", "advice": "Nothing to do."}
+    worse = {"kind": "overfitting", "sentence": "It <over>fits.", "advice": "Stop."}
+    (run / "verdict.json").write_text(json.dumps([fine, worse, fine | {"sentence": "Converged: 2."}]))
     page = write_report(run).read_text()
-    assert "<li>Training of network 0, 2: It converged. Nothing to do.</li>" in page
-    assert "<li>Training of network 1: It &lt;over&gt;fits. Stop.</li>" in page
-    (run / "verdict.json").write_text(json.dumps([verdict, verdict]))
-    assert "<li>Training of all 2 networks: It converged. Nothing to do.</li>" in write_report(run).read_text()
-    (run / "verdict.json").write_text(json.dumps([verdict]))
-    assert "<li>Training: It converged. Nothing to do.</li>" in write_report(run).read_text()
+    assert "<li>Training of network 0, 2 of 0 to 2: converged. Nothing to do.</li>" in page
+    assert "<li>Training of network 1 of 0 to 2: It &lt;over&gt;fits. Stop.</li>" in page
+    (run / "verdict.json").write_text(json.dumps([fine]))
+    assert "<li>Training: Converged: 1. Nothing to do.</li>" in write_report(run).read_text()
 
 
 def test_the_rules_are_said_in_words(run):
