@@ -214,7 +214,7 @@ def _find_divergence(curves: _Curves) -> Verdict | None:
 def _find_jumps(curves: _Curves) -> Verdict | None:
     level, noise = float(np.median(curves.train)), estimate_noise(curves.train)
     rises = np.diff(curves.train) > JUMPS * level  # a curve that only falls has none, however steep it is
-    if noise <= JUMPS * level or rises.sum() < max(2, 0.15 * len(rises)):
+    if noise <= JUMPS * level or rises.sum() < 2:
         return None
     sentence = f"Learning rate too high: the training loss jumps by {noise:.3g} about a level of {level:.3g}."
     advice = "Lower learning_rate to a third, or raise batch_size; gradient_clip=1 holds single steps back."

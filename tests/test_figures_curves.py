@@ -49,6 +49,7 @@ def test_a_long_curve_is_drawn_smoothed_too():
     expected = make_history(40)["train_loss"].rolling(4, center=True, min_periods=1).mean()
     assert smooth.get_ydata() == pytest.approx(expected.to_numpy())
     assert raw.get_linewidth() < smooth.get_linewidth()
+    assert raw.get_alpha() == 0.5
 
 
 def test_folds_are_thin_lines_with_their_mean_and_spread():
@@ -59,6 +60,7 @@ def test_folds_are_thin_lines_with_their_mean_and_spread():
     assert mean.get_ydata().tolist() == pytest.approx([0.5, 0.25, 0.5 / 3, 0.125])
     assert names(loss) == ["training, mean of 3", "validation, mean of 3", "best epoch 1, 2"]
     edges = loss.collections[0].get_paths()[0].vertices
+    assert edges[edges[:, 0] == 1, 1].min() == pytest.approx(0.5 - 0.1)
     assert edges[:, 1].max() == pytest.approx(0.5 + 0.1)  # the standard deviation of 0.4, 0.5, 0.6
 
 
@@ -93,4 +95,5 @@ def test_runs_lie_side_by_side_on_common_axes():
     assert len({ax.get_ylim() for ax in losses}) == 1
     assert len({ax.get_ylim() for ax in shown if ax not in losses}) == 1
     assert len({ax.get_xlim() for ax in shown}) == 1
+    assert losses[0].get_ylim()[1] >= 0.6 > 0.034 >= losses[0].get_ylim()[0]
     assert losses[2].lines[0].get_ydata()[0] == pytest.approx(0.3)

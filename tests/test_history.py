@@ -196,6 +196,21 @@ def test_a_short_history_is_too_short_to_tell(count):
     assert (verdict.kind, verdict.evidence) == ("too short", {"epochs": count})
 
 
+def test_five_epochs_are_enough_to_tell():
+    assert diagnose(converged(np.linspace(0, 1, 14), 0)[:5]).kind == "still improving"
+
+
+def test_a_slow_fall_at_a_rate_that_was_lowered_is_not_blamed_on_the_rate():
+    x = np.linspace(0, 1, 30)
+    history = rate_too_low(x, 0).assign(lr=cosine(x))
+    assert "rate too low" not in {diagnose(history).kind, *(other.kind for other in diagnose(history).also)}
+
+
+def test_a_small_loss_beside_a_high_dice_is_no_floor():
+    history = make_history(np.full(30, 0.12), np.full(30, 0.12), dice=0.98, rate=cosine(np.linspace(0, 1, 30)))
+    assert diagnose(history).kind == "converged"
+
+
 def test_what_else_is_true_stands_beside_the_verdict():
     x = np.linspace(0, 1, 30)
     verdict = diagnose(overfitting(x, 0))
