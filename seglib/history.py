@@ -5,10 +5,11 @@ a run is its last sixth, at least three epochs.
 
 | kind | fires where |
 |---|---|
-| diverged | a loss is not a number, or training ends at twice what its first half had |
+| diverged | a loss is not a number, or training ends at twice its lowest loss, by more than noise, and stays there |
 | too short | fewer than five epochs: nothing else is said |
 | rate too high | the training loss jumps up and down by a fifth of itself from epoch to epoch |
 | rate too low | the training loss falls steadily, but by less than 30 % in all, at a rate that was not lowered |
+| learns nothing | the training loss ends where it began, and the Dice is below a half |
 | overfitting | the validation loss ends 3 % and more than noise above its best; the training loss went on falling |
 | stuck at a floor | the validation loss is flat and three times what masks of this Dice deserve |
 | noisy validation | noise hides what the validation loss gains, though the training loss is quiet |
@@ -17,6 +18,7 @@ a run is its last sixth, at least three epochs.
 | converged | nothing gained at the end, and the rate was lowered |
 """
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,31 +34,40 @@ JUMPS = 0.2  # noise over level; the training loss of our records has 0.02 to 0.
 SLOW = 0.3  # share of the first training loss that a run loses at least, at any rate that suits
 RISE = 0.03  # of the validation loss; folds of our records end up to 0.02 above their best by chance alone
 GAIN = 0.02  # of the validation loss; less is chance from one network to the next
-FLOOR = 3.0  # validation loss over 1 - Dice: 1.3 to 2.3 in our records, from 4 on where a sigmoid is applied twice
+NOTHING = 0.05  # share of the first training loss; a network that learns loses more than that in its second epoch
+FLOOR = 3.0  # validation loss over 1 - Dice: 1.3 to 2.3 in our records, 3.6 and more where a sigmoid is applied twice
 NOISY = 0.05  # noise over level; the validation loss of our records has up to 0.03
-LOWERED = 0.5  # a rate that ends below this share of its largest was lowered
+LOWERED = 0.6  # a rate that ends below this share of its largest was lowered; halved once counts
 
 
 def read_history(path: Path) -> pd.DataFrame:
     """The history of a run, also of one that is still going on or was cut short.
 
     Returns:
-        One row per epoch; the columns are those ``training`` writes.
+        One row per epoch; the columns are those ``training`` writes. A last line that is half written is passed over.
 
     Raises:
         InputError: if the file is missing, empty or no history.
     """
     try:
-        history = pd.read_csv(path)
+        history = pd.read_csv(io.StringIO(_whole_lines(path.read_text(encoding="utf-8"))))
     except FileNotFoundError:
         raise InputError(f"there is no history {path}; run 02_training first") from None
-    except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
+    except (UnicodeDecodeError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
         raise InputError(f"{path} is not a history ({error}); train again") from None
     absent = [name for name in NEEDED if name not in history]
-    if absent or history.empty:
-        what = f"has no column {absent[0]}" if absent else "has no rows yet"
-        raise InputError(f"{path} {what}; run 02_training first")
-    return history[history["lr"].notna()] if history["lr"].notna().any() else history  # a line may be half written
+    if absent:
+        raise InputError(f"{path} has no column {absent[0]}; run 02_training first")
+    history = history.apply(pd.to_numeric, errors="coerce").dropna(subset=["epoch", "lr"])
+    if history.empty:
+        raise InputError(f"{path} has no rows yet; run 02_training first")
+    return history.reset_index(drop=True)
+
+
+def _whole_lines(text: str) -> str:
+    """Without a last line that lacks fields: its last field may be half a number, which is another number."""
+    before, _, last = text.rpartition("\n")
+    return text if last.count(",") == text.partition("\n")[0].count(",") else before
 
 
 def split_history(history: pd.DataFrame) -> list[pd.DataFrame]:
@@ -74,12 +85,15 @@ def split_history(history: pd.DataFrame) -> list[pd.DataFrame]:
 def find_best_epoch(history: pd.DataFrame, monitor: str = "val_loss") -> int:
     """The epoch whose weights are kept: lowest ``val_loss`` or highest ``val_dice``; the first one of equals.
 
+    What is not a number is worse than any; where nothing is one, the first epoch is kept.
+
     Example:
         >>> find_best_epoch(pd.DataFrame({"epoch": [1, 2, 3], "val_loss": [0.5, 0.3, 0.4]}))
         2
     """
-    values = history[monitor]
-    row = values.idxmin() if monitor.endswith("loss") else values.idxmax()
+    falls = monitor.endswith("loss")
+    values = history[monitor].fillna(np.inf if falls else -np.inf)
+    row = values.idxmin() if falls else values.idxmax()
     return int(history.loc[row, "epoch"])
 
 
@@ -123,6 +137,7 @@ class _Curves:
     val: np.ndarray
     dice: np.ndarray
     rate: np.ndarray
+    kept: int  # the epoch whose weights are
 
     @property
     def last(self) -> int:
@@ -133,11 +148,12 @@ class _Curves:
         return self.rate[-1] < LOWERED * self.rate.max()
 
 
-def diagnose(history: pd.DataFrame) -> Verdict:
+def diagnose(history: pd.DataFrame, monitor: str = "val_loss") -> Verdict:
     """Read a loss curve: one verdict, the weightiest, and what else is true ``also``.
 
     Args:
         history: of one network, as ``read_history`` and ``split_history`` give it; also of a run cut short.
+        monitor: the column that picks the epoch that is kept, ``val_loss`` or ``val_dice``.
 
     Returns:
         The verdict; its kinds and when they fire stand at the top of this module. ``evidence`` holds the numbers that
@@ -149,7 +165,8 @@ def diagnose(history: pd.DataFrame) -> Verdict:
         >>> diagnose(pd.DataFrame(curve)).kind
         'still improving'
     """
-    curves = _Curves(*(history[name].to_numpy(float) for name in NEEDED))
+    arrays = (history[name].to_numpy(float) for name in NEEDED)
+    curves = _Curves(*arrays, kept=find_best_epoch(history.reset_index(drop=True), monitor))
     broken = _find_divergence(curves)
     if broken:
         return broken
@@ -201,14 +218,16 @@ def _find_divergence(curves: _Curves) -> Verdict | None:
     if bad.any():
         epoch = int(curves.epochs[bad.argmax()])
         return Verdict("diverged", f"Diverged: the loss is not a number at epoch {epoch}.", advice, {"epoch": epoch})
-    half = -(-len(curves.train) // 2)
-    end, first = float(np.median(curves.train[-3:])), float(np.median(curves.train[:half]))
-    if len(curves.train) < SHORT or end <= 2 * max(first, curves.train[0]):
+    if len(curves.train) < SHORT:
         return None
-    left = (curves.train > 1.5 * first) & (np.arange(len(curves.train)) > curves.train.argmin())
-    epoch = int(curves.epochs[left.argmax()])
-    sentence = f"Diverged at epoch {epoch}: the training loss rose from {first:.3g} to {end:.3g}."
-    return Verdict("diverged", sentence, advice, {"epoch": epoch, "first": first, "end": end})
+    low, end = float(_smooth(curves.train, 3).min()), float(np.median(curves.train[-3:]))
+    calm = np.flatnonzero(curves.train <= 1.5 * low)[-1] + 1  # epochs until the loss left its lowest for good
+    noise = estimate_noise(curves.train[:calm]) if calm >= SHORT else 0
+    if calm == len(curves.train) or end <= low + max(low, 6 * noise):
+        return None
+    epoch = int(curves.epochs[calm])
+    sentence = f"Diverged at epoch {epoch}: the training loss rose from {low:.3g} to {end:.3g}."
+    return Verdict("diverged", sentence, advice, {"epoch": epoch, "low": low, "end": end})
 
 
 def _find_jumps(curves: _Curves) -> Verdict | None:
@@ -224,7 +243,7 @@ def _find_jumps(curves: _Curves) -> Verdict | None:
 def _find_slowness(curves: _Curves) -> Verdict | None:
     first, end = float(curves.train[0]), float(curves.train[-3:].mean())
     fallen, noise = (first - end) / first, estimate_noise(curves.train)
-    steady = (np.diff(_smooth(curves.train, 3)) < 0).mean() > 0.7
+    steady = (np.diff(_smooth(curves.train, max(3, len(curves.train) // 10))) < 0).mean() > 0.7
     going_on = curves.train[-curves.last :].mean() < curves.train[-2 * curves.last : -curves.last].mean() - noise / 2
     if curves.lowered or not (0 < fallen < SLOW and steady and going_on):
         return None
@@ -234,6 +253,16 @@ def _find_slowness(curves: _Curves) -> Verdict | None:
     )
     advice = "Raise learning_rate three to ten times, or start from pretrained weights (encoder_weights)."
     return Verdict("rate too low", sentence, advice, {"fallen": fallen, "first": first, "end": end})
+
+
+def _find_nothing(curves: _Curves) -> Verdict | None:
+    first, end = float(curves.train[0]), float(curves.train[-3:].mean())
+    lowest, dice = float(_smooth(curves.train, 3).min()), float(curves.dice[-3:].mean())
+    if min(lowest, end) < (1 - NOTHING) * first or dice >= 0.5:
+        return None
+    sentence = f"Learns nothing: the training loss stays at {end:.3g}, where it began, and the Dice is {dice:.3f}."
+    advice = "Try learning_rate ten times lower and ten times higher, or norm=batch; look at the masks in 01_eda."
+    return Verdict("learns nothing", sentence, advice, {"first": first, "end": end, "dice": dice})
 
 
 def _find_overfitting(curves: _Curves) -> Verdict | None:
@@ -251,14 +280,18 @@ def _find_overfitting(curves: _Curves) -> Verdict | None:
         f"Overfitting from epoch {epoch}: the validation loss rose from {low:.3g} to {end:.3g}, "
         f"while the training loss fell from {train[best]:.3g} to {curves.train[-1]:.3g}."
     )
-    advice = "The best epoch is kept; more augmentation (augment=strong), weight_decay or a smaller network gives more."
-    return Verdict("overfitting", sentence, advice, {"epoch": epoch, "best": low, "end": end, "rise": end / low - 1})
+    advice = (
+        f"Epoch {curves.kept} is kept, so nothing is lost; more augmentation (augment=strong), weight_decay or "
+        "a smaller network may gain something."
+    )
+    evidence = {"epoch": epoch, "best": low, "end": end, "rise": end / low - 1, "kept": curves.kept}
+    return Verdict("overfitting", sentence, advice, evidence)
 
 
 def _find_floor(curves: _Curves) -> Verdict | None:
     loss, dice = float(curves.val.min()), float(curves.dice[curves.val.argmin()])
     ratio = loss / max(1 - dice, 0.02)
-    flat = _gain(curves) < GAIN
+    flat = abs(_gain(curves)) < GAIN
     if not (flat and dice > 0.5 and loss > 0.2 and ratio > FLOOR):
         return None
     sentence = f"The loss is stuck at a floor: it stays at {loss:.3g}, though the Dice is {dice:.3f}."
@@ -282,16 +315,23 @@ def _find_noise(curves: _Curves) -> Verdict | None:
 
 
 def _gain(curves: _Curves) -> float:
-    """What the end of the validation loss gains on as many epochs before it, over its level."""
+    """What the end of the validation loss gains on as many epochs before it, as a share of theirs."""
     end, before = curves.val[-curves.last :].mean(), curves.val[-2 * curves.last : -curves.last].mean()
-    return float((before - end) / end)
+    return float((before - end) / before)
 
 
 def _find_end(curves: _Curves) -> Verdict:
     gain, end = _gain(curves), float(curves.val[-curves.last :].mean())
-    chance = 2 * estimate_noise(curves.val) * np.sqrt(2 / curves.last) / end
-    evidence = {"gain": gain, "end": end, "rate": float(curves.rate[-1]), "epochs": len(curves.epochs)}
+    chance = float(2 * estimate_noise(curves.val) * np.sqrt(2 / curves.last) / end)
+    evidence = {
+        "gain": gain,
+        "chance": chance,
+        "end": end,
+        "rate": float(curves.rate[-1]),
+        "epochs": len(curves.epochs),
+    }
     what = f"the last {curves.last} epochs changed the validation loss by {-100 * gain:+.1f} %, to {end:.3g}"
+    what += f" (chance alone can do {100 * chance:.1f} %)" if GAIN < abs(gain) <= chance else ""
     if gain > max(GAIN, chance):
         advice = "More epochs (epochs) would have helped" + (
             "; the schedule then stretches with them." if curves.lowered else "."
@@ -308,6 +348,7 @@ def _find_end(curves: _Curves) -> Verdict:
 RULES: tuple[Callable[[_Curves], Verdict | None], ...] = (
     _find_jumps,
     _find_slowness,
+    _find_nothing,
     _find_overfitting,
     _find_floor,
     _find_noise,
