@@ -1,18 +1,49 @@
-"""What is wrong with the data, said before anything is computed from it."""
+"""Files -> facts about each, decoded once; what cannot be used is said before anything is computed from it."""
 
+import hashlib
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 
 from seglib.duplicates import group_near_duplicates, make_thumbnail
-from seglib.errors import InputError
-from seglib.images import read_image, read_mask
+from seglib.errors import InputError, Problem
+from seglib.images import read_image, read_mask_levels
 from seglib.progress import track
+from seglib.traits import describe_colours, describe_image, describe_mask, is_gray
+
+MASK_SIDE = 32  # pixels of the small mask that shows where foreground lies
+WORKING = ("thumbnail", "small_mask", "digest", "levels", "between", "image_trouble", "mask_trouble")
+
+
+def inspect_samples(samples: pd.DataFrame) -> pd.DataFrame:
+    """Decode every image and its mask once: what they look like, or why they cannot be used.
+
+    Args:
+        samples: table with ``sample_id``, ``image_path`` and ``mask_path``.
+
+    Returns:
+        The table with the columns of `measure_samples`, except ``group``, and besides ``thumbnail`` (of `duplicates`),
+        ``digest`` (equal only for images of equal pixels), ``small_mask`` (float32, `MASK_SIDE` x `MASK_SIDE`, mean of
+        the mask over areas), ``levels`` (how many values the mask file holds), ``between`` (share of its pixels that
+        have neither its smallest nor its largest value), ``image_trouble`` and ``mask_trouble`` (a `Problem`, or None).
+        What could not be read is missing.
+    """
+    return _collect(_inspect_sample, samples, "checking samples")
+
+
+def inspect_images(images: pd.DataFrame) -> pd.DataFrame:
+    """Decode every image once; the columns of `inspect_samples` that are about images.
+
+    Args:
+        images: table with ``sample_id`` and ``image_path``.
+    """
+    return _collect(_inspect_image, images, "checking test images")
 
 
 def measure_samples(samples: pd.DataFrame) -> pd.DataFrame:
@@ -22,20 +53,16 @@ def measure_samples(samples: pd.DataFrame) -> pd.DataFrame:
         samples: table with ``sample_id``, ``image_path`` and ``mask_path``.
 
     Returns:
-        The table with four more columns: ``height``, ``width`` (pixels of the file), ``mask_share`` in [0, 1] and
-        ``group`` (a number from 0 that near-duplicates share: see `duplicates`).
+        The table with more columns: ``height`` and ``width`` (pixels of the file), ``gray``, what `traits` says of the
+        image, its mask and its colours, and ``group`` (a number from 0 that near-duplicates share: see `duplicates`).
 
     Raises:
         InputError: if a file cannot be read, an image and its mask differ in size, or every mask is empty.
     """
-    table = pd.DataFrame(_collect(_measure_sample, samples.to_dict("records"), "checking samples"))
-    thumbnails = table.pop("thumbnail")
-    if not (table["mask_share"] > 0).any():
-        folder = Path(samples["mask_path"].iloc[0]).parent
-        raise InputError(
-            f"all {len(table)} masks in {folder} are empty; there is nothing to learn, put the real masks there"
-        )
-    return table.assign(group=group_near_duplicates(np.stack(thumbnails)))
+    table = inspect_samples(samples)
+    _refuse_troubles([*table["image_trouble"], *table["mask_trouble"]])
+    refuse_empty(table)
+    return drop_working(table)
 
 
 def measure_test_images(images: pd.DataFrame) -> pd.DataFrame:
@@ -45,46 +72,108 @@ def measure_test_images(images: pd.DataFrame) -> pd.DataFrame:
         images: table with ``sample_id`` and ``image_path``.
 
     Returns:
-        The table with two more columns: ``height`` and ``width`` (pixels of the file).
+        The table with more columns: ``height`` and ``width`` (pixels of the file), ``gray`` and what `traits` says of
+        the image.
 
     Raises:
         InputError: if a file cannot be read.
     """
-    return pd.DataFrame(_collect(_measure_image, images.to_dict("records"), "checking test images"))
+    table = inspect_images(images)
+    _refuse_troubles(table["image_trouble"])
+    return drop_working(table)
 
 
-def _measure_image(sample: dict[str, str]) -> dict[str, Any]:
-    return sample | _size(read_image(sample["image_path"], channels=1))
+def drop_working(table: pd.DataFrame) -> pd.DataFrame:
+    """What a table of `inspect_samples` or `inspect_images` says of files that can be used.
+
+    Returns:
+        The table of `measure_samples` or `measure_test_images`; without the rows that have a trouble.
+    """
+    troubles = [name for name in ("image_trouble", "mask_trouble") if name in table]
+    usable = table[table[troubles].isna().all(axis=1)].reset_index(drop=True)
+    kept = usable.drop(columns=[name for name in WORKING if name in usable])
+    if "mask_trouble" in table and len(usable):
+        kept["group"] = group_near_duplicates(np.stack(usable["thumbnail"]))
+    whole = [name for name in ("height", "width", "parts", "border_sides") if name in kept]
+    return kept.astype(dict.fromkeys(whole, int))  # a file that could not be read had made them floats
 
 
-def _measure_sample(sample: dict[str, str]) -> dict[str, Any]:
-    image = read_image(sample["image_path"], channels=1)
-    row, thumbnail = sample | _size(image), make_thumbnail(image)
-    del image  # a scanned slide and its mask need not be in memory together
-    mask = read_mask(sample["mask_path"])
-    if mask.shape != (row["height"], row["width"]):
+def refuse_empty(table: pd.DataFrame) -> None:
+    """Stop where no mask of a table of `inspect_samples` has any foreground.
+
+    Raises:
+        InputError: if all masks that could be read are empty.
+    """
+    share = table["mask_share"].dropna() if "mask_share" in table else table["mask_trouble"][:0]
+    if len(share) and not (share > 0).any():
+        folder = Path(table["mask_path"].iloc[0]).parent
         raise InputError(
-            f"{sample['mask_path']} is {mask.shape[1]} x {mask.shape[0]} pixels but its image is {row['width']} x "
-            f"{row['height']}; export the mask again at the size of the image, or remove both"
+            f"all {len(share)} masks in {folder} are empty; there is nothing to learn, put the real masks there"
         )
-    return row | {"mask_share": float(mask.mean()), "thumbnail": thumbnail}
 
 
-def _size(image: np.ndarray) -> dict[str, int]:
-    return {"height": image.shape[0], "width": image.shape[1]}
+def _refuse_troubles(troubles: Iterable[Problem | None]) -> None:
+    """One error that names the first trouble and counts the others."""
+    found = [trouble for trouble in troubles if trouble is not None]
+    if found:
+        more = f" (and {len(found) - 1} more files have a problem)" if len(found) > 1 else ""
+        raise InputError(found[0].sentence + more)
 
 
-def _collect(measure: Callable[[dict], dict], records: Iterable[dict], label: str) -> list[dict]:
-    """The rows of all records, or one error that names the first trouble and counts the others."""
-    records, rows, troubles = list(records), [], []
+def _collect(inspect: Callable[[dict], dict], table: pd.DataFrame, label: str) -> pd.DataFrame:
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases the interpreter lock
-        results = [pool.submit(measure, record) for record in records]
-        for result in track(results, label):
-            try:
-                rows.append(result.result())
-            except InputError as error:
-                troubles.append(str(error))
-    if troubles:
-        more = f" (and {len(troubles) - 1} more files have a problem)" if len(troubles) > 1 else ""
-        raise InputError(troubles[0] + more)
-    return rows
+        rows = list(track(pool.map(inspect, table.to_dict("records")), label, total=len(table)))
+    troubles = ["image_trouble", "mask_trouble"] if "mask_path" in table else ["image_trouble"]
+    return pd.DataFrame(rows, columns=None if rows else [*table, *troubles])
+
+
+def _inspect_image(row: dict[str, Any]) -> dict[str, Any]:
+    return _with_image(row)[0]
+
+
+def _with_image(row: dict[str, Any]) -> tuple[dict[str, Any], np.ndarray | None]:
+    try:
+        image = read_image(row["image_path"], channels=3)
+    except InputError as error:
+        return row | {"image_trouble": _unreadable(row["image_path"], error)}, None
+    facts = {
+        "image_trouble": None,
+        "height": image.shape[0],
+        "width": image.shape[1],
+        "gray": is_gray(image),
+        "thumbnail": make_thumbnail(image),
+        "digest": hashlib.blake2b(image.data, digest_size=16, person=str(image.shape).encode()[:16]).hexdigest(),
+    }
+    return row | facts | describe_image(image), image
+
+
+def _inspect_sample(row: dict[str, Any]) -> dict[str, Any]:
+    row, image = _with_image(row)
+    try:
+        plane, background_top = read_mask_levels(row["mask_path"])
+    except InputError as error:
+        return row | {"mask_trouble": _unreadable(row["mask_path"], error)}
+    mask = (plane > background_top).astype(np.uint8)
+    row |= {"mask_trouble": None, **_describe_levels(plane), **describe_mask(mask)}
+    row["small_mask"] = cv2.resize(mask.astype(np.float32), (MASK_SIDE, MASK_SIDE), interpolation=cv2.INTER_AREA)
+    if image is not None and image.shape[:2] != mask.shape:
+        return row | {"mask_trouble": _size_mismatch(row, mask)}
+    return row | (describe_colours(image, mask) if image is not None else {})
+
+
+def _describe_levels(plane: np.ndarray) -> dict[str, float]:
+    values = np.unique(plane)
+    inside = (plane != values[0]) & (plane != values[-1]) if len(values) > 2 else np.zeros(1)
+    return {"levels": len(values), "between": float(inside.mean())}
+
+
+def _unreadable(path: str, error: InputError) -> Problem:
+    kind = "empty file" if os.path.exists(path) and not os.path.getsize(path) else "unreadable"
+    return Problem.of_error(Path(path), kind, error)
+
+
+def _size_mismatch(row: dict[str, Any], mask: np.ndarray) -> Problem:
+    height, width = mask.shape
+    fact = f"is {width} x {height} pixels but its image is {row['width']} x {row['height']}"
+    cure = "export the mask again at the size of the image, or remove both"
+    return Problem(Path(row["mask_path"]), "size mismatch", fact, cure)

@@ -12,10 +12,13 @@ from seglib import config, errors, paths
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code is 0, 1 for a failure of ours, or 2 for something the user can mend."""
+    """Run one command.
+
+    The exit code is 0, 1 for a failure of ours (``check``: for problems found), or 2 for something the user can mend.
+    """
     arguments = _parser().parse_args(words)
     try:
-        arguments.command(arguments)
+        code = arguments.command(arguments)
     except errors.InputError as error:
         return _stop(str(error), 2)
     except OSError as error:  # a full disk, a folder that is a file
@@ -24,7 +27,7 @@ def main(words: Sequence[str] | None = None) -> int:
         return _stop(str(error), 1)
     except KeyboardInterrupt:
         return _stop("stopped; the same command goes on after the last finished epoch", 130)
-    return 0
+    return code or 0
 
 
 def _stop(sentence: str, code: int) -> int:
@@ -111,6 +114,20 @@ def _say_duration(settings: config.Config, count: int) -> None:
     print(durations.describe_duration(seconds), flush=True)
 
 
+def _check(arguments: argparse.Namespace) -> int:
+    from seglib import problems
+
+    data_dir = paths.find_data_dir(arguments.data)
+    table = problems.inspect_data(data_dir, folds=arguments.folds and Path(arguments.folds)).problems
+    if arguments.fix_list:
+        paths.write_text(Path(arguments.fix_list), problems.list_left_out(table, data_dir).to_csv(index=False))
+    if arguments.json:
+        print(json.dumps(table.to_dict("records"), indent=2))
+    else:
+        print(f"{data_dir}: {problems.describe_problems(table)}")
+    return int((table["severity"] != "note").any())
+
+
 def _get(arguments: argparse.Namespace) -> None:
     from seglib import downloads
 
@@ -180,6 +197,15 @@ def _parser() -> argparse.ArgumentParser:
     ensemble.add_argument("--out", metavar="DIR", required=True, help="folder of the ensemble")
     ensemble.add_argument("--data", metavar="DIR", help="the data set (default: that of the first run)")
     ensemble.set_defaults(command=_ensemble)
+
+    check = commands.add_parser("check", help="what is wrong with a data set: 0 nothing, 1 problems, 2 cannot look")
+    check.add_argument("data", metavar="DIR", nargs="?", help="as --data of run, a folder (default: found)")
+    check.add_argument(
+        "--json", action="store_true", help="print a list of objects: file, problem, severity, fact, cure"
+    )
+    check.add_argument("--fix-list", metavar="CSV", help="write which files to leave out; run heeds DIR/leave_out.csv")
+    check.add_argument("--folds", metavar="CSV", help="folds.csv of a run: look for leaks across its folds too")
+    check.set_defaults(command=_check)
 
     get = commands.add_parser("get", help="fetch a data set: isic2016, or kaggle:SLUG")
     get.add_argument("name")

@@ -1,4 +1,7 @@
-"""What a user did that cannot be done, in one sentence with the cure."""
+"""What a user did that cannot be done, in one sentence with the cure; and what is wrong with one of the files."""
+
+from pathlib import Path
+from typing import NamedTuple
 
 
 class InputError(ValueError):
@@ -7,3 +10,23 @@ class InputError(ValueError):
     Its message is one sentence that names the thing and says what to do about it; the command line prints that
     sentence without a traceback and leaves with exit code 2.
     """
+
+
+class Problem(NamedTuple):
+    """What is wrong with a file: a row of the table of `problems`, or a sentence to stop with."""
+
+    file: Path
+    problem: str  # its kind, a key of ``problems.KINDS``
+    fact: str  # what was found
+    cure: str  # what to do about it
+
+    @property
+    def sentence(self) -> str:
+        """All of it, for an `InputError`."""
+        return f"{self.file} {self.fact}; {self.cure}"
+
+    @classmethod
+    def of_error(cls, file: Path, problem: str, error: InputError) -> "Problem":
+        """What an `InputError` about a file says, taken apart: ``FILE: FACT; CURE``."""
+        fact, _, cure = str(error).removeprefix(str(file)).lstrip(": ").rpartition("; ")
+        return cls(file, problem, fact, cure)

@@ -139,12 +139,28 @@ def read_mask(path: str | Path) -> np.ndarray:
     Raises:
         InputError: as `read_image`.
     """
+    plane, background_top = read_mask_levels(path)
+    return (plane > background_top).astype(np.uint8)
+
+
+def read_mask_levels(path: str | Path) -> tuple[np.ndarray, float]:
+    """Read a mask as it is stored: what `read_mask` makes 0 and 1 of.
+
+    Args:
+        path: as for `read_mask`.
+
+    Returns:
+        The values (H, W), unsigned whole numbers or floats, and the largest value that still is background.
+
+    Raises:
+        InputError: as `read_image`.
+    """
     pixels, kind = _decode(path)
     colours, alpha = _colours(pixels), pixels[..., -1]
     plane = reduce(np.maximum, np.moveaxis(colours, 2, 0))
     if pixels.shape[2] in (2, 4) and (colours == colours[0, 0]).all() and (alpha != alpha[0, 0]).any():
         plane = alpha
-    return (plane > (127 if kind == "JPEG" else _background_top(plane))).astype(np.uint8)
+    return plane, 127 if kind == "JPEG" else _background_top(plane)
 
 
 def image_size(path: str | Path) -> tuple[int, int]:

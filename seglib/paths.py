@@ -142,8 +142,14 @@ def find_runs(output_dir: Path) -> list[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all: beside its place first, then moved onto it in one step."""
+    """Write a file whole or not at all: beside its place first, then moved onto it in one step.
+
+    Raises:
+        InputError: if the folder it belongs into is not there.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    if not path.parent.is_dir():
+        raise InputError(f"{path} cannot be written, as there is no folder {path.parent}; make it or name another")
     try:
         part.write_text(text, encoding="utf-8")
         os.replace(part, path)

@@ -1,14 +1,16 @@
 """Files -> table of samples."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
 
-from seglib.errors import InputError
+from seglib.errors import InputError, Problem
 from seglib.images import SUFFIXES
 from seglib.paths import find_folder
 
 MASK_ENDINGS = ("_mask", "_segmentation")  # what a mask's stem may add to its image's, in any case
+LEFT_OUT_NAME = "leave_out.csv"  # in the data folder: files to pass over, as `seglib check --fix-list` writes it
 
 
 def list_samples(data_dir: Path) -> pd.DataFrame:
@@ -23,16 +25,41 @@ def list_samples(data_dir: Path) -> pd.DataFrame:
     Raises:
         InputError: if a folder is missing, an image has no mask, a mask no image, or there are fewer than two samples.
     """
+    samples, problems = pair_samples(data_dir)
+    if problems:
+        more = f" (and {len(problems) - 1} more files have a problem)" if len(problems) > 1 else ""
+        raise InputError(problems[0].sentence + more)
+    if len(samples) < 2:
+        place = find_folder(data_dir, "train", "training")
+        raise InputError(f"{place} holds {len(samples)} image(s); add some: at least one trains and one validates")
+    return samples
+
+
+def pair_samples(data_dir: Path) -> tuple[pd.DataFrame, list[Problem]]:
+    """The training images that have one mask, and what is wrong with the others.
+
+    Files that ``leave_out.csv`` in the data folder lists are passed over.
+
+    Args:
+        data_dir: as for `list_samples`.
+
+    Returns:
+        The table of `list_samples`, which may be empty, and the problems.
+
+    Raises:
+        InputError: if a folder is missing, or ``leave_out.csv`` cannot be read.
+    """
     train = _folder(data_dir, "train", "training")
-    images = _files_by_stem(_folder(train, "image"))
-    masks = _masks_by_image(_folder(train, "mask"), images)
+    left_out = read_left_out(data_dir)
+    images, problems = _files_by_stem(_folder(train, "image"), left_out)
+    masks, more = _masks_by_image(_folder(train, "mask"), images, left_out)
+    problems += more
+    rows = [(stem, str(path), str(masks[stem])) for stem, path in sorted(images.items()) if stem in masks]
     for stem, path in images.items():
         if stem not in masks:
-            raise InputError(f"{path} has no mask in {train.name}; add {stem}.png there or remove the image")
-    if len(images) < 2:
-        raise InputError(f"{train} holds {len(images)} image(s); add some: at least one trains and one validates")
-    rows = [(stem, str(path), str(masks[stem])) for stem, path in sorted(images.items())]
-    return pd.DataFrame(rows, columns=["sample_id", "image_path", "mask_path"])
+            fact, cure = f"has no mask in {train.name}", f"add {stem}.png there or remove the image"
+            problems.append(Problem(path, "no mask", fact, cure))
+    return pd.DataFrame(rows, columns=["sample_id", "image_path", "mask_path"], dtype=str), problems
 
 
 def list_test_images(data_dir: Path) -> pd.DataFrame:
@@ -42,18 +69,43 @@ def list_test_images(data_dir: Path) -> pd.DataFrame:
         A table sorted by ``sample_id`` with the columns ``sample_id`` and ``image_path``.
 
     Raises:
-        InputError: if ``Test/Image`` is missing or empty.
+        InputError: if ``Test/Image`` is missing or empty, or two images have one name.
     """
-    test = find_folder(data_dir, "test", "testing")
-    folder = test and find_folder(test, "image")
-    images = _files_by_stem(folder) if folder else {}
-    if not images:
-        place = folder or data_dir / "Test" / "Image"
+    images, problems = find_test_images(data_dir)
+    if problems:
+        raise InputError(problems[0].sentence)
+    if images.empty:
+        test = find_folder(data_dir, "test", "testing")
+        place = (test and find_folder(test, "image")) or data_dir / "Test" / "Image"
         raise InputError(
             f"there are no test images in {place}; add some, or leave out notebook 05 (--only 01,02,03,04)"
         )
+    return images
+
+
+def find_test_images(data_dir: Path) -> tuple[pd.DataFrame, list[Problem]]:
+    """The test images, none where there are none, and what is wrong with their names."""
+    test = find_folder(data_dir, "test", "testing")
+    folder = test and find_folder(test, "image")
+    images, problems = _files_by_stem(folder) if folder else ({}, [])
     rows = [(stem, str(path)) for stem, path in sorted(images.items())]
-    return pd.DataFrame(rows, columns=["sample_id", "image_path"])
+    return pd.DataFrame(rows, columns=["sample_id", "image_path"], dtype=str), problems
+
+
+def read_left_out(data_dir: Path) -> frozenset[Path]:
+    """The files that ``leave_out.csv`` of a data folder lists in its column ``file``, relative to the folder.
+
+    Raises:
+        InputError: if the file cannot be read as such.
+    """
+    path = data_dir / LEFT_OUT_NAME
+    if not path.is_file():
+        return frozenset()
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        return frozenset(data_dir / name.strip() for name in table["file"])
+    except (ValueError, KeyError, pd.errors.ParserError):
+        raise InputError(f"{path} is not a table of files; name its column file, or remove it") from None
 
 
 def list_masks(folder: Path) -> dict[str, Path]:
@@ -61,10 +113,16 @@ def list_masks(folder: Path) -> dict[str, Path]:
 
     Args:
         folder: holds masks, or is a data set or its ``Test`` folder and holds a folder ``Mask``.
+
+    Raises:
+        InputError: if two masks have one name.
     """
     for words in (("test", "testing"), ("mask",)):
         folder = find_folder(folder, *words) or folder
-    return {_strip_ending(stem): path for stem, path in _files_by_stem(folder).items()}
+    masks, problems = _files_by_stem(folder)
+    if problems:
+        raise InputError(problems[0].sentence)
+    return {_strip_ending(stem): path for stem, path in masks.items()}
 
 
 def _folder(parent: Path, *words: str) -> Path:
@@ -74,15 +132,18 @@ def _folder(parent: Path, *words: str) -> Path:
     return found
 
 
-def _files_by_stem(folder: Path) -> dict[str, Path]:
+def _files_by_stem(folder: Path, left_out: Collection[Path] = ()) -> tuple[dict[str, Path], list[Problem]]:
     found: dict[str, Path] = {}
+    problems = []
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
+        if path.suffix.lower() not in SUFFIXES or path.name.startswith(".") or path in left_out:
             continue
         if path.stem in found:
-            raise InputError(f"{found[path.stem]} and {path.name} have the same name; keep one of them")
+            fact = f"has the same name as {found[path.stem].name} but for its ending"
+            problems.append(Problem(path, "same name", fact, "keep one of them"))
+            continue
         found[path.stem] = path
-    return found
+    return found, problems
 
 
 def _strip_ending(stem: str) -> str:
@@ -92,13 +153,19 @@ def _strip_ending(stem: str) -> str:
     return stem
 
 
-def _masks_by_image(folder: Path, images: dict[str, Path]) -> dict[str, Path]:
+def _masks_by_image(
+    folder: Path, images: dict[str, Path], left_out: Collection[Path]
+) -> tuple[dict[str, Path], list[Problem]]:
+    files, problems = _files_by_stem(folder, left_out)
     masks: dict[str, Path] = {}
-    for stem, path in _files_by_stem(folder).items():
+    for stem, path in files.items():
         image = stem if stem in images else _strip_ending(stem)
         if image not in images:
-            raise InputError(f"{path} has no image beside it in Train/Image; add {image}.jpg there or remove the mask")
-        if image in masks:
-            raise InputError(f"{masks[image]} and {path.name} both are masks of {image}; keep one of them")
-        masks[image] = path
-    return masks
+            cure = f"add {image}.jpg there or remove the mask"
+            problems.append(Problem(path, "no image", "has no image beside it in Train/Image", cure))
+        elif image in masks:
+            fact = f"and {masks[image].name} both are masks of {image}"
+            problems.append(Problem(path, "two masks", fact, "keep one of them"))
+        else:
+            masks[image] = path
+    return masks, problems

@@ -181,3 +181,34 @@ def test_runs_on_other_images_or_without_scores_are_not_compared(tmp_path, stop)
     second = write_scores(tmp_path / "b", ["v", "z"], [1, 1])
     assert "no image in common" in stop("compare", first, second)
     assert "run 04_evaluation first" in stop("compare", first, tmp_path / "c")
+
+
+def test_a_check_prints_problems_and_leaves_with_one(copy, tmp_path, capsys):
+    open(first(copy / "Train/Mask"), "wb").close()
+    fixes = tmp_path / "fixes.csv"
+    assert main(["check", str(copy), "--fix-list", str(fixes)]) == 1
+    said = capsys.readouterr().out
+    assert "error: empty file (1)\n  Train/Mask/train_0000.png the image cannot be read (it is empty); replace" in said
+    assert fixes.read_text().splitlines()[0] == "file,problem"
+    assert "Train/Image/train_0000.jpg,empty file" in fixes.read_text()
+
+
+def test_a_check_in_json_is_a_list_of_objects_and_nothing_else(copy, capsys):
+    first(copy / "Train/Mask").unlink()
+    assert main(["check", "--json", str(copy)]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found[0] == {
+        "file": "Train/Image/train_0000.jpg",
+        "problem": "no mask",
+        "severity": "error",
+        "fact": "has no mask in Train",
+        "cure": "add train_0000.png there or remove the image",
+    }
+
+
+def test_a_clean_set_leaves_with_zero_and_a_missing_one_with_two(phantoms, tmp_path, stop, capsys):
+    assert main(["check", str(phantoms)]) == 0
+    assert "error" not in capsys.readouterr().out
+    assert "does not exist" in stop("check", tmp_path / "nowhere")
+    assert "no Train/Image" in stop("check", tmp_path)
+    assert "nothing/fix.csv" in stop("check", phantoms, "--fix-list", tmp_path / "nothing/fix.csv")

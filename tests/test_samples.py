@@ -1,7 +1,7 @@
 import pytest
 
 from seglib.errors import InputError
-from seglib.samples import list_masks, list_samples, list_test_images
+from seglib.samples import list_masks, list_samples, list_test_images, pair_samples
 
 
 def make_tree(root, images, masks, tests=("t.png",), names=("Train", "Image", "Mask", "Test")):
@@ -42,7 +42,7 @@ def test_other_files_are_passed_over(tmp_path):
     [
         (["a.png", "b.png"], ["a.png"], "Image/b.png has no mask in Train"),
         (["a.png"], ["a.png", "c_mask.png"], "Mask/c_mask.png has no image"),
-        (["a.png", "a.jpg"], ["a.png"], "have the same name"),
+        (["a.png", "a.jpg"], ["a.png"], "has the same name as a.jpg"),
         (["a.png", "b.png"], ["a.png", "a_mask.png", "b.png"], "both are masks of a"),
         (["a.png"], ["a.png"], "holds 1 image"),
         ([], [], "holds 0 image"),
@@ -75,3 +75,24 @@ def test_reference_masks_are_found_from_the_set_its_test_folder_or_their_own(tmp
     (tmp_path / "Test" / "Mask" / "a_Segmentation.png").touch()
     for folder in (tmp_path, tmp_path / "Test", tmp_path / "Test" / "Mask"):
         assert list_masks(folder) == {"a": tmp_path / "Test" / "Mask" / "a_Segmentation.png"}
+
+
+def test_what_is_listed_as_left_out_is_passed_over(tmp_path):
+    data = make_tree(tmp_path, ["a.png", "b.png", "c.png"], ["a.png", "b.png"])
+    for text in (
+        "file,problem\nTrain/Image/c.png,no mask\n",
+        "\ufefffile\n Train/Image/c.png \nTrain/Image/gone.png\n",
+    ):
+        (data / "leave_out.csv").write_text(text, encoding="utf-8")
+        assert list_samples(data)["sample_id"].tolist() == ["a", "b"]
+    (data / "leave_out.csv").write_text("path\nTrain/Image/c.png\n")
+    with pytest.raises(InputError, match="not a table of files; name its column file"):
+        list_samples(data)
+
+
+def test_all_that_does_not_pair_is_told_at_once(tmp_path):
+    data = make_tree(tmp_path, ["a.png", "b.png", "c.jpg", "c.png"], ["a.png", "a_mask.png", "c.png", "d.png"])
+    samples, problems = pair_samples(data)
+    assert samples["sample_id"].tolist() == ["a", "c"]
+    found = sorted((problem.file.name, problem.problem) for problem in problems)
+    assert found == [("a_mask.png", "two masks"), ("b.png", "no mask"), ("c.png", "same name"), ("d.png", "no image")]

@@ -1,0 +1,405 @@
+"""A data folder -> the table of what is wrong with it: file, problem, fact and cure, the worst first."""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from seglib.checks import drop_working, inspect_images, inspect_samples, refuse_empty
+from seglib.duplicates import find_pairs
+from seglib.errors import InputError, Problem
+from seglib.folds import find_groups, read_folds, read_groups
+from seglib.images import read_mask
+from seglib.samples import find_test_images, pair_samples
+from seglib.traits import IMAGE_TRAITS
+
+SEVERITIES = ("error", "warning", "note")  # stops a run; look at it; how the set is
+
+
+class Kind(NamedTuple):
+    """How bad a kind of problem is, and whether leaving the file out mends it."""
+
+    severity: str
+    left_out: bool
+
+
+KINDS = {
+    "empty file": Kind("error", True),
+    "unreadable": Kind("error", True),
+    "no mask": Kind("error", True),
+    "no image": Kind("error", True),
+    "two masks": Kind("error", True),
+    "same name": Kind("error", True),
+    "size mismatch": Kind("error", True),
+    "groups": Kind("error", False),
+    "leak across folds": Kind("error", False),
+    "in train and test": Kind("warning", True),
+    "exact duplicate": Kind("warning", True),
+    "inverted mask": Kind("warning", True),
+    "full mask": Kind("warning", True),
+    "empty mask": Kind("warning", False),
+    "odd image": Kind("warning", True),
+    "near-duplicate": Kind("warning", False),
+    "more than two values": Kind("warning", False),
+    "touches the border": Kind("warning", False),
+}  # in the order of the table
+COLUMNS = ["file", "problem", "severity", "fact", "cure"]
+USUAL = ("empty mask", "more than two values", "touches the border")  # notes, where more than USUAL_SHARE have it
+USUAL_SHARE = 0.1
+FULL = 0.99  # share of the image from which on a mask counts as full
+# Measured on 806 skin lesions, 598 pairs of lungs and their inversions: masks correlate with the mean mask of their
+# set from -0.14 on, inverted ones up to 0.14 and, of lungs, below -0.39.
+INVERTED = -0.2
+SAME = 0.95  # of the images, that share a size or a kind; then another one is unlike the rest
+# Quartile distances over 0.674 (a normal distribution has them at 1). The 1145 skin and 704 chest images have up to
+# 6.9; a negative of an X-ray has 13, noise 7 among skin and 26 among chests.
+ODD = 7.0
+LEAST_ODD = {"contrast": 2.0, "saturation": 3.0, "detail": 0.02, "grain": 0.02, "likeness": 0.05}  # of a quartile
+FEW = 20  # images; among fewer nothing can be called unlike the rest
+
+
+class Findings(NamedTuple):
+    """What one look at a data folder gives."""
+
+    problems: pd.DataFrame  # of `make_table`
+    samples: pd.DataFrame  # of `checks.measure_samples`, of those samples that can be used
+    test: pd.DataFrame  # of `checks.measure_test_images`, of those images that can be read
+
+
+def inspect_data(data_dir: Path, *, folds: Path | None = None) -> Findings:
+    """Look at every file of a data folder once.
+
+    Files that its ``leave_out.csv`` lists are passed over.
+
+    Args:
+        data_dir: folder that holds ``Train/Image`` and ``Train/Mask``, and perhaps ``Test/Image``.
+        folds: ``folds.csv`` of a run; near-duplicates across its folds are then looked for too.
+
+    Raises:
+        InputError: if the folder cannot be looked at: no such folders, no images, or masks that are all empty.
+    """
+    samples, unpaired = pair_samples(data_dir)
+    images, misnamed = find_test_images(data_dir)
+    if samples.empty and not unpaired:
+        raise InputError(f"{data_dir} holds no training images; add some, or name another folder")
+    train, test = inspect_samples(samples), inspect_images(images)
+    refuse_empty(train)
+    found = [*unpaired, *misnamed, *judge_samples(train, test), *_check_groups(data_dir, samples)]
+    if folds is not None:
+        found += find_leaks(train, read_folds(folds, samples))
+    return Findings(make_table(found, data_dir, images=len(samples)), drop_working(train), drop_working(test))
+
+
+def refuse_errors(problems: pd.DataFrame, data_dir: Path) -> None:
+    """Stop at what no run can start with.
+
+    Args:
+        problems: of `make_table`.
+        data_dir: the folder it was made of.
+
+    Raises:
+        InputError: if there is an error; the sentence says the first one and counts the others.
+    """
+    errors = problems[problems["severity"] == "error"]
+    if len(errors):
+        first = errors.iloc[0]
+        more = f" ({len(errors) - 1} more files have a problem)" if len(errors) > 1 else ""
+        raise InputError(f"{data_dir / first['file']} {first['fact']}; {first['cure']}{more}")
+
+
+def judge_samples(train: pd.DataFrame, test: pd.DataFrame) -> list[Problem]:
+    """All that the facts of training and test images give away.
+
+    Args:
+        train: table of `checks.inspect_samples`.
+        test: table of `checks.inspect_images`.
+    """
+    found = [*_troubles(train["image_trouble"]), *_troubles(train["mask_trouble"]), *_troubles(test["image_trouble"])]
+    found += _judge_masks(train)
+    both = pd.concat([train.assign(is_test=False), test.assign(is_test=True)], ignore_index=True)
+    readable = both[both["image_trouble"].isna()].reset_index(drop=True)
+    return [*found, *find_odd_images(readable), *_find_duplicates(readable)] if len(readable) else found
+
+
+def make_table(found: Iterable[Problem], data_dir: Path, *, images: int) -> pd.DataFrame:
+    """Problems as a table, the worst first.
+
+    What more than a tenth of the images have, such as lesions that leave the picture, is how the set is: a note.
+
+    Args:
+        found: the problems.
+        data_dir: what ``file`` is relative to.
+        images: how many training images there are.
+
+    Returns:
+        One row for each problem: ``file`` (relative to ``data_dir``), ``problem`` (a key of `KINDS`), ``severity`` (of
+        `SEVERITIES`), ``fact`` and ``cure``.
+    """
+    found = list(found)
+    counts = pd.Series([one.problem for one in found], dtype=str).value_counts()
+    usual = {name for name in USUAL if counts.get(name, 0) > USUAL_SHARE * images}
+    rows = [
+        {
+            "file": _relative(one.file, data_dir),
+            "problem": one.problem,
+            "severity": "note" if one.problem in usual else KINDS[one.problem].severity,
+            "fact": one.fact,
+            "cure": one.cure,
+        }
+        for one in found
+    ]
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    order = {kind: number for number, kind in enumerate(KINDS)}
+    rank = [table["severity"].map(SEVERITIES.index), table["problem"].map(order), table["file"]]
+    return table.iloc[np.lexsort([key.to_numpy() for key in rank[::-1]])].reset_index(drop=True)
+
+
+def list_left_out(table: pd.DataFrame, data_dir: Path) -> pd.DataFrame:
+    """Which files to leave out, so that a run can start and nothing is learnt twice: ``leave_out.csv``.
+
+    An image goes with its mask. Test images stay: a submission needs them all. A note is no reason, nor is what only
+    asks for a look (a mask at the border, say).
+
+    Args:
+        table: of `make_table`.
+        data_dir: the folder it was made of.
+
+    Returns:
+        ``file`` (relative to ``data_dir``) and ``problem``, a row for each file.
+    """
+    samples, _ = pair_samples(data_dir)
+    images, masks = ([_relative(path, data_dir) for path in samples[f"{part}_path"]] for part in ("image", "mask"))
+    partner = dict(zip([*images, *masks], [*masks, *images], strict=True))
+    needed = {_relative(path, data_dir) for path in find_test_images(data_dir)[0]["image_path"]}
+    reasons: dict[str, str] = {}
+    for row in table[table["severity"] != "note"].itertuples():
+        if KINDS[row.problem].left_out and row.file not in needed:
+            for file in filter(None, (row.file, partner.get(row.file))):
+                reasons.setdefault(file, row.problem)
+    return pd.DataFrame(sorted(reasons.items()), columns=["file", "problem"], dtype=str)
+
+
+def describe_problems(table: pd.DataFrame, *, shown: int = 5) -> str:
+    """The table in words for a terminal: for each problem its count, the cure, and the first few files.
+
+    Args:
+        table: of `make_table`.
+        shown: how many files of each problem are named.
+    """
+    if table.empty:
+        return "no problems found"
+    lines = []
+    for (severity, problem), rows in table.groupby(["severity", "problem"], sort=False):
+        lines.append(f"{severity}: {problem} ({len(rows)})")
+        lines += [f"  {row.file} {row.fact}; {row.cure}" for row in rows.head(shown).itertuples()]
+        lines += [f"  and {len(rows) - shown} more (--json lists all)"] if len(rows) > shown else []
+    counts = [
+        f"{count} {name}{'s' if count > 1 else ''}" for name in SEVERITIES if (count := sum(table.severity == name))
+    ]
+    return "\n".join([*lines, ", ".join(counts)])
+
+
+def _relative(path: str | Path, data_dir: Path) -> str:
+    return Path(os.path.relpath(path, data_dir)).as_posix()
+
+
+def _troubles(column: Iterable[Problem | None]) -> list[Problem]:
+    return [trouble for trouble in column if isinstance(trouble, Problem)]
+
+
+def _check_groups(data_dir: Path, samples: pd.DataFrame) -> list[Problem]:
+    try:
+        path = find_groups(data_dir)
+        if path is not None:
+            read_groups(path, samples)
+    except InputError as error:
+        return [Problem.of_error(data_dir / "groups.csv", "groups", error)]
+    return []
+
+
+def _judge_masks(train: pd.DataFrame) -> list[Problem]:
+    whole = train[train["mask_trouble"].isna()].reset_index(drop=True)
+    if whole.empty:
+        return []
+    inverted = find_inverted(whole)
+    found = []
+    for row, upside_down in zip(whole.itertuples(), inverted, strict=True):
+        path, share = Path(row.mask_path), f"covers {100 * row.mask_share:.4g} % of the image"
+        if row.mask_share == 0:
+            found.append(Problem(path, "empty mask", "has no foreground", "keep it if there is nothing to find"))
+        elif row.mask_share >= FULL:
+            found.append(Problem(path, "full mask", share, "draw the border, or leave the sample out"))
+        elif upside_down:
+            fact = f"{share} and lies where the other masks do not"
+            found.append(Problem(path, "inverted mask", fact, "exchange foreground and background"))
+        elif row.border_sides:
+            fact = f"touches {row.border_sides:.0f} of the 4 sides of its image"
+            cure = "nothing, if the object leaves the picture; else draw the border anew"
+            found.append(Problem(path, "touches the border", fact, cure))
+        if row.levels > 2:
+            fact = f"holds {row.levels:.0f} values, {100 * row.between:.2g} % of the pixels between the extremes"
+            cure = f"it was read as {share.removeprefix('covers ')} foreground; save it as 0 and 255 in a PNG"
+            found.append(Problem(path, "more than two values", fact, cure))
+    return found
+
+
+def find_inverted(masks: pd.DataFrame) -> np.ndarray:
+    """Which masks look like the background of their objects: they lie where the others do not, and along the border.
+
+    The correlation of a mask with the mean of all, both `checks.MASK_SIDE` pixels wide, is below `INVERTED`, and more
+    than half of the pixels along the border of the image are foreground. Where that holds for most masks, it does for
+    none: then foreground is what surrounds things.
+
+    Args:
+        masks: table with ``small_mask`` and ``border_share``.
+
+    Returns:
+        bool, one for each row.
+    """
+    flat = np.stack(masks["small_mask"]).reshape(len(masks), -1)
+    mean = np.median(flat, axis=0) if len(flat) > 2 else flat.mean(axis=0)
+    mean = flat.mean(axis=0) if mean.std() < 1e-6 else mean
+    flat, mean = flat - flat.mean(axis=1, keepdims=True), mean - mean.mean()
+    length = np.linalg.norm(flat, axis=1) * np.linalg.norm(mean)
+    correlation = np.divide(flat @ mean, length, out=np.zeros(len(flat)), where=length > 1e-6)
+    return (correlation < INVERTED) & (masks["border_share"].to_numpy() > 0.5)
+
+
+def find_odd_images(images: pd.DataFrame) -> list[Problem]:
+    """Images of a kind unlike the rest: blank, gray among colour, of another size than nearly all, or far from all.
+
+    Far from all is a trait more than `ODD` quartile distances (over 0.674) from the median, or a thumbnail that
+    resembles the mean thumbnail as little as that. Gray and colour images are each compared among themselves.
+
+    Args:
+        images: table with ``image_path``, ``height``, ``width``, ``gray``, ``thumbnail`` and `traits.IMAGE_TRAITS`.
+    """
+    words = pd.Series("", index=images.index)
+    for judge in (_say_far, _say_size, _say_colour, _say_blank):  # what is plainer to see is said instead of the rest
+        found = judge(images)
+        words = found.where(found != "", words)
+    cure = "look at it, and leave it out if it does not belong here"
+    odd = words[words != ""]
+    return [Problem(Path(images["image_path"][row]), "odd image", fact, cure) for row, fact in odd.items()]
+
+
+def _say_blank(images: pd.DataFrame) -> pd.Series:
+    blank = images["contrast"] < 1
+    return ("is blank: every pixel is near " + images["green"].round().astype(int).astype(str)).where(blank, "")
+
+
+def _say_colour(images: pd.DataFrame) -> pd.Series:
+    gray = images["gray"].astype(bool)
+    words = pd.Series("", index=images.index)
+    if len(images) >= FEW and gray.mean() >= SAME:
+        words[~gray] = f"is in colour, {100 * gray.mean():.3g} % of the images are gray"
+    if len(images) >= FEW and gray.mean() <= 1 - SAME:
+        words[gray] = f"is gray, {100 * (1 - gray.mean()):.3g} % of the images are in colour"
+    return words
+
+
+def _say_size(images: pd.DataFrame) -> pd.Series:
+    sizes = images["width"].astype(int).astype(str) + " x " + images["height"].astype(int).astype(str)
+    counts = sizes.value_counts()
+    if len(images) < FEW or counts.iloc[0] < SAME * len(images):
+        return pd.Series("", index=images.index)
+    words = "is " + sizes + f" pixels, nearly all others {counts.index[0]}"
+    return words.where(sizes != counts.index[0], "")
+
+
+def _say_far(images: pd.DataFrame) -> pd.Series:
+    """For each image its trait that is farthest from all others, in words; "" where none is far."""
+    words = pd.Series("", index=images.index)
+    for _, kind in images.groupby(images["gray"].astype(bool)):
+        if len(kind) < FEW:
+            continue
+        traits = kind[list(IMAGE_TRAITS)].assign(likeness=_likeness(kind["thumbnail"]))
+        distance = pd.DataFrame({name: _quartile_distance(traits[name], LEAST_ODD.get(name, 4.0)) for name in traits})
+        for row, name in distance[distance.max(axis=1) > ODD].idxmax(axis=1).items():
+            what = "likeness to the mean image" if name == "likeness" else name
+            usual = traits[name].median()
+            words[row] = (
+                f"is unlike the rest: its {what} is {traits[name][row]:.3g}, that of the others about {usual:.3g}"
+            )
+    return words
+
+
+def _quartile_distance(values: pd.Series, least: float) -> pd.Series:
+    """How far each value is from the median: over the distance of the quartile on its side, in standard deviations."""
+    low, median, high = values.quantile([0.25, 0.5, 0.75])
+    below, above = max(median - low, least * 0.674), max(high - median, least * 0.674)
+    away = values - median
+    return 0.674 * (away / above).where(away >= 0, -away / below)
+
+
+def _likeness(thumbnails: Sequence[np.ndarray]) -> np.ndarray:
+    """Correlation of each thumbnail with the mean of all; it tells a negative, or another organ, from the rest."""
+    flat = np.stack(thumbnails).reshape(len(thumbnails), -1)
+    flat = flat - flat.mean(axis=1, keepdims=True)
+    flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
+    mean = flat.mean(axis=0)
+    return flat @ (mean / max(np.linalg.norm(mean), 1e-6))
+
+
+def _find_duplicates(images: pd.DataFrame) -> list[Problem]:
+    """A row for every training image that shows what another one shows: a test image, or one that comes before it."""
+    pairs = find_pairs(np.stack(images["thumbnail"]))
+    exact = images["digest"].to_numpy()[pairs["first"]] == images["digest"].to_numpy()[pairs["second"]]
+    pairs = pairs.assign(exact=exact, test=images["is_test"].to_numpy()[pairs["second"]])
+    found: dict[int, Problem] = {}
+    for pair in pairs.sort_values(["test", "exact", "correlation"], ascending=False).itertuples():
+        if images["is_test"][pair.first]:
+            continue  # both are test images: nothing is learnt from them
+        told = pair.first if pair.test else pair.second  # the one that can be left out
+        other = pair.second if pair.test else pair.first
+        if told not in found:
+            found[told] = _describe_pair(images.loc[told], images.loc[other], pair)
+    return list(found.values())
+
+
+def _describe_pair(told: pd.Series, twin: pd.Series, pair: NamedTuple) -> Problem:
+    own, other = Path(told["image_path"]), Path(twin["image_path"])
+    same = "has the very pixels of" if pair.exact else f"shows what is in (correlation {pair.correlation:.2f})"
+    fact = f"{same} {'/'.join(other.parts[-3:])}"
+    if pair.test:
+        return Problem(own, "in train and test", fact, "leave it out: a score on that test image would flatter")
+    if pair.exact:
+        return Problem(
+            own, "exact duplicate", fact + _compare_masks(told["mask_path"], twin["mask_path"]), "leave it out"
+        )
+    return Problem(own, "near-duplicate", fact, "nothing: both stay in one fold; leave one out if they are one picture")
+
+
+def _compare_masks(first: str, second: str) -> str:
+    """Whether two images of the same pixels have the same mask; only one of two can be right."""
+    try:
+        one, two = read_mask(first), read_mask(second)
+    except InputError:
+        return ""
+    if one.shape != two.shape or not (one.any() or two.any()):
+        return ""
+    dice = 2 * np.count_nonzero(one & two) / (np.count_nonzero(one) + np.count_nonzero(two))
+    return "" if dice == 1 else f", but their masks differ (Dice {dice:.2f})"
+
+
+def find_leaks(train: pd.DataFrame, folds: pd.DataFrame) -> list[Problem]:
+    """Near-duplicates that lie in different folds: one is learnt from, the other scored.
+
+    Args:
+        train: table of `checks.inspect_samples`.
+        folds: of `folds.read_folds`, rows as those of ``train``.
+    """
+    readable = np.flatnonzero(train["image_trouble"].isna())
+    found = []
+    pairs = find_pairs(np.stack(train["thumbnail"].iloc[readable])) if len(readable) else pd.DataFrame()
+    for pair in pairs.itertuples():
+        first, second = readable[pair.first], readable[pair.second]
+        here, there = folds["fold"].iloc[second], folds["fold"].iloc[first]
+        if here != there:
+            fact = f"is in fold {here}, {train['sample_id'][first]} in fold {there}, and they show the same thing"
+            cure = "remove folds.csv to have it made anew"
+            found.append(Problem(Path(train["image_path"][second]), "leak across folds", fact, cure))
+    return found

@@ -1,0 +1,251 @@
+import shutil
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from faults import plant_faults, write
+
+from seglib.errors import InputError, Problem
+from seglib.folds import assign_folds
+from seglib.images import read_image, read_mask
+from seglib.problems import (
+    KINDS,
+    describe_problems,
+    find_inverted,
+    inspect_data,
+    list_left_out,
+    make_table,
+    refuse_errors,
+)
+from seglib.samples import list_samples
+from seglib.synthetic import write_phantoms
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory):
+    return write_phantoms(tmp_path_factory.mktemp("data") / "clean", train=60, test=6, seed=3)
+
+
+@pytest.fixture
+def copy(clean, tmp_path):
+    return shutil.copytree(clean, tmp_path / "copy")
+
+
+def pairs_of(table):
+    return {(row.file, row.problem) for row in table.itertuples()}
+
+
+def rows_of(data, problem):
+    table = inspect_data(data).problems
+    return table[table["problem"] == problem]
+
+
+def test_every_planted_fault_is_found_and_nothing_else_is_blamed(tmp_path):
+    data = write_phantoms(tmp_path / "set", train=90, test=12, seed=3)
+    before = inspect_data(data).problems
+    assert set(before["severity"]) == {"note"}
+    planted = plant_faults(data)
+    assert len(planted) == 34
+    table = inspect_data(data).problems
+    assert planted <= pairs_of(table)
+    assert pairs_of(table) - planted <= pairs_of(before)
+    assert not table.duplicated(["file", "problem"]).any()
+    ranks = table["severity"].map(["error", "warning", "note"].index)
+    assert ranks.is_monotonic_increasing
+
+
+def test_what_is_left_out_is_not_looked_at_again(tmp_path):
+    data = write_phantoms(tmp_path / "set", train=90, test=12, seed=3)
+    plant_faults(data)
+    first = inspect_data(data).problems
+    with pytest.raises(InputError):
+        list_samples(data)
+    list_left_out(first, data).to_csv(data / "leave_out.csv", index=False)
+    second = inspect_data(data).problems
+    still = second[[KINDS[kind].left_out for kind in second["problem"]]]
+    assert still["file"].tolist() == ["Test/Image/test_0000.jpg"]  # a submission needs every test image
+    assert len(list_samples(data)) == len(inspect_data(data).samples)
+
+
+def test_an_image_goes_with_its_mask_and_what_needs_only_a_look_stays(copy):
+    samples = list_samples(copy)
+    open(samples["mask_path"][3], "wb").close()
+    write(samples["mask_path"][5], 0 * read_mask(samples["mask_path"][5]))
+    left_out = list_left_out(inspect_data(copy).problems, copy)
+    stem = samples["sample_id"][3]
+    assert left_out["problem"].tolist() == ["empty file"] * 2
+    assert sorted(file.split("/")[1] for file in left_out["file"]) == ["Image", "Mask"]
+    assert all(stem in file for file in left_out["file"])
+
+
+def test_a_note_is_what_many_masks_have(tmp_path):
+    found = [Problem(tmp_path / f"{n}.png", "touches the border", "touches", "nothing") for n in range(3)]
+    assert set(make_table(found, tmp_path, images=31)["severity"]) == {"warning"}
+    assert set(make_table(found, tmp_path, images=29)["severity"]) == {"note"}
+    errors = [Problem(tmp_path / f"{n}.png", "no mask", "has no mask", "add it") for n in range(9)]
+    assert set(make_table(errors, tmp_path, images=9)["severity"]) == {"error"}
+
+
+def test_files_are_named_as_seen_from_the_folder(copy):
+    path = list_samples(copy)["mask_path"][0]
+    write(path, 0 * read_mask(path))
+    row = rows_of(copy, "empty mask").iloc[0]
+    assert (copy / row["file"]).samefile(path)
+
+
+def test_copies_with_other_masks_are_told_so(copy):
+    samples = list_samples(copy)
+    image, mask = read_image(samples["image_path"][2], channels=3), read_mask(samples["mask_path"][2])
+    for name, pixels in (("zy", mask), ("zz", cv2.erode(mask, np.ones((9, 9), np.uint8)))):
+        write(copy / "Train" / "Image" / f"{name}.png", image)
+        write(copy / "Train" / "Mask" / f"{name}.png", 255 * pixels)
+    facts = rows_of(copy, "exact duplicate").set_index("file")["fact"]
+    assert "masks differ (Dice 0." in facts["Train/Image/zz.png"]
+    assert "differ" not in facts["Train/Image/zy.png"]
+    assert all(samples["sample_id"][2] in fact for fact in facts)
+
+
+def test_a_copy_of_a_test_image_is_told_of_rather_than_one_in_training(copy):
+    source = sorted((copy / "Test" / "Image").iterdir())[0]
+    image = read_image(source, channels=3)
+    for name in ("zy", "zz"):
+        write(copy / "Train" / "Image" / f"{name}.png", image)
+        write(copy / "Train" / "Mask" / f"{name}.png", 255 * np.eye(*image.shape[:2], dtype=np.uint8))
+    table = inspect_data(copy).problems
+    told = table[table["file"].str.contains("Image/z")]
+    assert told["problem"].tolist() == ["in train and test"] * 2
+
+
+def test_two_copies_among_the_test_images_are_no_problem(copy):
+    source, target = sorted((copy / "Test" / "Image").iterdir())[:2]
+    shutil.copy(source, target.with_name(f"copy{source.suffix}"))
+    assert set(inspect_data(copy).problems["severity"]) == {"note"}
+
+
+def test_near_duplicates_in_different_folds_are_a_leak(copy, tmp_path):
+    samples = list_samples(copy)
+    for column in ("image_path", "mask_path"):
+        write(samples[column][7], np.rot90(cv2.imread(samples[column][2], cv2.IMREAD_UNCHANGED)))
+    samples = list_samples(copy)
+    folds = assign_folds(samples, np.zeros(len(samples)), n_folds=5, seed=0)
+    for fold, leaks in ((3, 1), (int(folds.loc[2, "fold"]), 0)):
+        folds.loc[7, "fold"] = fold if leaks == 0 else (folds.loc[2, "fold"] + 1) % 5
+        folds.to_csv(tmp_path / "folds.csv", index=False)
+        table = inspect_data(copy, folds=tmp_path / "folds.csv").problems
+        leak = table[table["problem"] == "leak across folds"]
+        assert len(leak) == leaks
+    folds.loc[7, "fold"] = (folds.loc[2, "fold"] + 1) % 5
+    folds.to_csv(tmp_path / "folds.csv", index=False)
+    leak = inspect_data(copy, folds=tmp_path / "folds.csv").problems.iloc[0]
+    assert leak["severity"] == "error"
+    assert samples["sample_id"][7] in leak["file"]
+    assert samples["sample_id"][2] in leak["fact"]
+
+
+def test_groups_that_cannot_be_read_are_an_error(copy):
+    (copy / "groups.csv").write_text("sample_id,group\nnobody,1\n")
+    row = inspect_data(copy).problems.iloc[0]
+    assert (row["file"], row["problem"], row["severity"]) == ("groups.csv", "groups", "error")
+    assert "gives no group for" in row["fact"]
+
+
+def test_errors_stop_and_are_counted_while_warnings_do_not(copy):
+    samples = list_samples(copy)
+    write(samples["mask_path"][5], 0 * read_mask(samples["mask_path"][5]))
+    refuse_errors(inspect_data(copy).problems, copy)
+    for row in (0, 1):
+        open(samples["image_path"][row], "wb").close()
+    with pytest.raises(InputError, match=r"it is empty.*1 more files have a problem"):
+        refuse_errors(inspect_data(copy).problems, copy)
+
+
+def test_samples_with_a_trouble_are_not_among_those_that_can_be_used(copy):
+    samples = list_samples(copy)
+    open(samples["image_path"][0], "wb").close()
+    found = inspect_data(copy)
+    assert found.samples["sample_id"].tolist() == samples["sample_id"].tolist()[1:]
+    assert found.samples["height"].dtype == int
+    assert len(found.test) == 6
+
+
+def test_an_inverted_mask_lies_where_the_others_do_not():
+    disc = cv2.circle(np.zeros((32, 32), np.float32), (16, 16), 9, 1, -1)
+    corner = np.zeros((32, 32), np.float32)
+    corner[:9, :9] = 1
+    shares = {"disc": 0.0, "corner": 0.15}
+    masks = [disc] * 8 + [corner, 1 - disc]
+    border = [shares["disc"]] * 8 + [shares["corner"], 1.0]
+    found = find_inverted(pd.DataFrame({"small_mask": masks, "border_share": border}))
+    assert found.tolist() == [False] * 9 + [True]
+    alike = pd.DataFrame({"small_mask": [1 - disc] * 9 + [disc], "border_share": [1.0] * 9 + [0.0]})
+    assert not find_inverted(alike).any()  # foreground that surrounds things, and an exception with a clear border
+    flat = pd.DataFrame({"small_mask": [np.ones((32, 32), np.float32)] * 2, "border_share": [1.0, 1.0]})
+    assert not find_inverted(flat).any()
+
+
+def odd_fact(data, path, image):
+    write(path, image)
+    facts = rows_of(data, "odd image")
+    assert facts["file"].tolist() == [str(path).removeprefix(f"{data}/")]
+    return facts["fact"].iloc[0]
+
+
+def test_a_gray_image_among_colour_and_another_size_are_told_in_words(tmp_path):
+    data = tmp_path / "set"
+    rng = np.random.default_rng(0)
+    for number in range(30):
+        colour = cv2.resize(rng.integers(40, 200, (6, 8, 3), dtype=np.uint8), (96, 64))
+        mask = cv2.circle(np.zeros((64, 96), np.uint8), (48, 32), int(rng.integers(8, 20)), 255, -1)
+        for folder, pixels in (("Image", colour), ("Mask", mask)):
+            (data / "Train" / folder).mkdir(parents=True, exist_ok=True)
+            write(data / "Train" / folder / f"{number:02}.png", pixels)
+    assert inspect_data(data).problems.empty
+    path = data / "Train" / "Image" / "04.png"
+    image = read_image(path, channels=3)
+    gray = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    assert odd_fact(data, path, gray) == "is gray, 96.7 % of the images are in colour"
+    assert odd_fact(data, path, np.full_like(image, 7)) == "is blank: every pixel is near 7"
+    assert "unlike the rest: its" in odd_fact(data, path, rng.integers(0, 256, image.shape, dtype=np.uint8))
+    write(data / "Train" / "Mask" / "04.png", np.pad(np.ones((20, 20), np.uint8), 40))
+    assert odd_fact(data, path, cv2.resize(image, (100, 100))) == "is 100 x 100 pixels, nearly all others 96 x 64"
+
+
+def test_with_few_images_nothing_can_be_called_unlike_the_rest(tmp_path):
+    data = write_phantoms(tmp_path / "few", train=10, test=3)
+    path = list_samples(data)["image_path"][0]
+    write(path, np.random.default_rng(0).integers(0, 256, read_image(path, channels=3).shape, dtype=np.uint8))
+    assert rows_of(data, "odd image").empty
+
+
+def test_what_cannot_be_looked_at_stops(tmp_path, copy):
+    (tmp_path / "Train" / "Image").mkdir(parents=True)
+    (tmp_path / "Train" / "Mask").mkdir()
+    with pytest.raises(InputError, match="holds no training images"):
+        inspect_data(tmp_path)
+    (copy / "leave_out.csv").write_text("name\nx\n")
+    with pytest.raises(InputError, match=r"leave_out.csv is not a table of files"):
+        inspect_data(copy)
+
+
+def test_a_set_in_which_nothing_can_be_read_is_all_errors(tmp_path):
+    data = write_phantoms(tmp_path / "set", train=4, test=1)
+    for path in data.rglob("*.*g"):
+        open(path, "wb").close()
+    assert inspect_data(data).problems["problem"].tolist() == ["empty file"] * 9
+
+
+def test_a_set_without_test_images_is_looked_at_too(copy):
+    shutil.rmtree(copy / "Test")
+    found = inspect_data(copy)
+    assert set(found.problems["severity"]) == {"note"}
+    assert found.test.empty
+
+
+def test_the_words_count_and_name_a_few(tmp_path):
+    found = [Problem(tmp_path / f"{n}.png", "no mask", "has no mask", f"add {n}") for n in range(7)]
+    words = describe_problems(make_table(found, tmp_path, images=7)).splitlines()
+    assert words[0] == "error: no mask (7)"
+    assert words[1] == "  0.png has no mask; add 0"
+    assert words[-2:] == ["  and 2 more (--json lists all)", "7 errors"]
+    assert describe_problems(make_table([], tmp_path, images=7)) == "no problems found"
