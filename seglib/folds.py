@@ -13,6 +13,7 @@ from seglib.errors import InputError
 from seglib.paths import write_text
 
 GROUPS_NAME = "groups.csv"  # in the data folder, in any case: which samples show one patient or lesion
+SHOWN_PAIRS = 5  # of a leak that stops training, before the rest is only counted
 AREA_STRATA = 10  # classes of mask area that every fold gets its share of
 
 
@@ -241,10 +242,14 @@ def select_held_out(samples: pd.DataFrame, folds: pd.DataFrame, held_out: Iterab
 
 def _refuse_divided(path: Path, folds: pd.DataFrame, groups: np.ndarray) -> None:
     firsts: dict[object, tuple[str, int]] = {}
+    pairs = []
     for sample_id, fold, group in zip(folds["sample_id"], folds["fold"], groups, strict=True):
         first_id, first_fold = firsts.setdefault(group, (sample_id, fold))
         if fold != first_fold:
-            raise InputError(
-                f"{path} has {first_id} in fold {first_fold} and {sample_id} in fold {fold}, which are of one group; "
-                "remove the file to have it made anew, or choose another output folder"
-            )
+            pairs.append(f"{first_id} in fold {first_fold} and {sample_id} in fold {fold}")
+    if pairs:
+        more = f", and {len(pairs) - SHOWN_PAIRS} more pairs" if len(pairs) > SHOWN_PAIRS else ""
+        raise InputError(
+            f"{path} has {', '.join(pairs[:SHOWN_PAIRS])}{more}, which are of one group; "
+            "remove the file to have it made anew, or choose another output folder"
+        )

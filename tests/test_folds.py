@@ -225,3 +225,14 @@ def test_what_was_held_out_comes_with_its_fold_and_group():
     held_out = select_held_out(table(3), folds, [0, 2])
     assert held_out[["sample_id", "fold", "group"]].to_numpy().tolist() == [["s000", 0, 1], ["s002", 2, 0]]
     assert "group" not in select_held_out(table(3), folds.drop(columns="group"), [1])
+
+
+def test_a_leak_across_folds_shows_its_pairs(tmp_path):
+    samples = pd.DataFrame({"sample_id": [f"s{number}" for number in range(14)]})
+    folds = assign_folds(samples, np.zeros(14), n_folds=2, seed=0).assign(fold=[0, 1] * 7, group=np.arange(14) // 2)
+    folds.to_csv(tmp_path / "folds.csv", index=False)
+    with pytest.raises(InputError) as caught:
+        read_folds(tmp_path / "folds.csv", samples)
+    said = str(caught.value)
+    assert "s0 in fold 0 and s1 in fold 1, s2 in fold 0 and s3 in fold 1" in said
+    assert "s8 in fold 0 and s9 in fold 1, and 2 more pairs, which are of one group" in said
