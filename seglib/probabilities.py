@@ -43,8 +43,24 @@ def predict_probabilities(members: Sequence[Member], image_paths: Sequence[str])
     Raises:
         InputError: if a file cannot be read.
     """
+    return map(average_maps, predict_member_maps(members, image_paths))
+
+
+def predict_member_maps(members: Sequence[Member], image_paths: Sequence[str]) -> Iterator[np.ndarray]:
+    """The maps that ``predict_probabilities`` averages: what each member says, so that it is seen whether they agree.
+
+    Args:
+        members: as for ``predict_probabilities``.
+        image_paths: the files.
+
+    Yields:
+        float32 (members, H, W) in [0, 1], one per file; ``average_maps`` makes one map of them.
+
+    Raises:
+        InputError: if a file cannot be read.
+    """
     for maps, size in track(_predict_maps(members, image_paths), "predicting", total=len(image_paths)):
-        yield resize_average(maps, size)
+        yield resize_maps(maps, size)
 
 
 def prepare_held_out(output_dir: Path, samples: pd.DataFrame) -> tuple[pd.DataFrame, list[Path]]:
@@ -93,7 +109,7 @@ def predict_held_out(members: Sequence[Member], samples: pd.DataFrame, path: Pat
             own = [member for member in members if member[1].fold == fold]
             maps = _predict_maps(own, list(rows["image_path"]))
             for row, (found, _) in zip(rows.index, track(maps, f"fold {fold}", total=len(rows)), strict=True):
-                kept[row] = resize_average(found, (size, size))
+                kept[row] = average_maps(resize_maps(found, (size, size)))
         kept.flush()
         os.replace(part, path)
     finally:
@@ -116,6 +132,25 @@ def read_held_out(
     Raises:
         InputError: if a file is missing or holds other maps than these.
     """
+    return map(average_maps, read_member_maps(paths, sizes, rows=rows))
+
+
+def read_member_maps(
+    paths: Sequence[Path], sizes: Sequence[Size], *, rows: Sequence[int] | None = None
+) -> Iterator[np.ndarray]:
+    """The maps that ``read_held_out`` averages: one of each run, none by a network that learned from the image.
+
+    Args:
+        paths: as for ``read_held_out``.
+        sizes: height and width of every file that is wanted.
+        rows: which maps are wanted; None: all, in their order.
+
+    Yields:
+        float32 (runs, H, W) in [0, 1].
+
+    Raises:
+        InputError: if a file is missing or holds other maps than these.
+    """
     for path in paths:
         if not path.exists():
             raise InputError(f"{path} is missing; run 04_evaluation of that run first")
@@ -124,7 +159,7 @@ def read_held_out(
         if rows is None and len(maps) != len(sizes):
             raise InputError(f"{path} holds {len(maps)} maps and not {len(sizes)}; run 04_evaluation of that run again")
     for row, size in zip(range(len(sizes)) if rows is None else rows, sizes, strict=True):
-        yield resize_average([torch.from_numpy(maps[row].astype(np.float32)) for maps in kept], size)
+        yield resize_maps([torch.from_numpy(maps[row].astype(np.float32)) for maps in kept], size)
 
 
 def _predict_maps(members: Sequence[Member], image_paths: Sequence[str]) -> Iterator[tuple[list[Tensor], Size]]:
@@ -202,7 +237,12 @@ def symmetries(count: int) -> list[tuple[int, tuple[int, ...]]]:
     return [(turns, flips) for turns in (0, 1) for flips in mirrors][:count]
 
 
-def resize_average(maps: Sequence[Tensor], size: Size) -> np.ndarray:
-    """The mean of maps (S, S) at another size (H, W): bilinear, float32, so still in [0, 1]."""
+def resize_maps(maps: Sequence[Tensor], size: Size) -> np.ndarray:
+    """Maps (S, S) at another size, float32 (maps, H, W): bilinear, so still in [0, 1]."""
     resized = [F.interpolate(map_[None, None], size=tuple(size), mode="bilinear", align_corners=False) for map_ in maps]
-    return torch.stack(resized).mean(dim=0)[0, 0].numpy()
+    return torch.cat(resized)[:, 0].numpy()
+
+
+def average_maps(maps: np.ndarray) -> np.ndarray:
+    """The mean of maps (maps, H, W): float32 (H, W). Probabilities are averaged, and not logits."""
+    return torch.from_numpy(maps).mean(dim=0).numpy()

@@ -8,11 +8,14 @@ from seglib.config import make_config
 from seglib.errors import InputError
 from seglib.images import image_size
 from seglib.probabilities import (
+    average_maps,
     average_symmetries,
     predict_held_out,
+    predict_member_maps,
     predict_probabilities,
     read_held_out,
-    resize_average,
+    read_member_maps,
+    resize_maps,
     symmetries,
 )
 from seglib.samples import list_samples
@@ -101,7 +104,7 @@ def test_the_eight_symmetries_are_different():
 def test_resizing_keeps_the_middle_of_an_edge_in_place():
     probability = torch.zeros(8, 8)
     probability[:, 4:] = 1
-    wide = resize_average([probability], (16, 32))
+    (wide,) = resize_maps([probability], (16, 32))
     assert wide.shape == (16, 32)
     assert ((wide > 0.5) == (np.arange(32) >= 16)).all()
 
@@ -133,6 +136,18 @@ def test_members_of_several_sizes_are_averaged_at_the_size_of_the_file(phantoms,
     for one, two, both in zip(*apart, together, strict=True):
         assert np.allclose((one + two) / 2, both, atol=1e-6)
     assert any(np.abs(one - two).max() > 0.01 for one, two in zip(*apart, strict=True))
+
+
+def test_what_each_member_says_averages_to_what_they_say_together(phantoms, config):
+    paths = list_samples(phantoms)["image_path"][:5]
+    other = make_config(**{**vars(config), "image_size": 96, "in_channels": 1, "batch_size": 2})
+    members = [(Brightness(), config), (Brightness(), other)]
+    apart = [list(predict_probabilities([member], paths)) for member in members]
+    together = list(predict_probabilities(members, paths))
+    for number, maps in enumerate(predict_member_maps(members, paths)):
+        assert maps.shape == (2, *image_size(paths[number]))
+        assert all(np.allclose(map_, alone[number], atol=1e-6) for map_, alone in zip(maps, apart, strict=True))
+        assert np.array_equal(average_maps(maps), together[number])
 
 
 def test_probabilities_are_averaged_and_not_logits(phantoms, config):
@@ -189,8 +204,12 @@ def test_the_kept_maps_of_an_ensemble_are_averaged_whatever_their_sizes(phantoms
         member = (Constant(logit), make_config(**{**vars(config), "image_size": size}))
         predict_held_out([member], samples, tmp_path / f"{name}.npy")
     sizes = [image_size(path) for path in samples["image_path"]]
-    for map_ in read_held_out([tmp_path / "a.npy", tmp_path / "b.npy"], sizes):
+    kept = [tmp_path / "a.npy", tmp_path / "b.npy"]
+    for map_ in read_held_out(kept, sizes):
         assert np.allclose(map_, 0.25)
+    for maps, size in zip(read_member_maps(kept, sizes[1:], rows=[1, 2]), sizes[1:], strict=True):
+        assert maps.shape == (2, *size)
+        assert maps.mean(axis=(1, 2)).tolist() == [0, 0.5]
 
 
 def test_kept_maps_of_other_samples_or_none_are_refused(phantoms, config, tmp_path):

@@ -1,12 +1,32 @@
 """Images with contours of masks, and how large masks are."""
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
-from seglib.figures.style import BLUE, ORANGE, STYLE, image_grid, legend_below, new_figure, outline, show_image
+from seglib.figures.style import (
+    BLUE,
+    GRAY,
+    ORANGE,
+    STYLE,
+    WIDTH,
+    image_grid,
+    legend_below,
+    new_figure,
+    outline,
+    show_image,
+    thin,
+)
+
+# colours as the contours', and how much they cover of the image below
+ERRORS = {"found": (GRAY, 0.5), "missed (false negative)": (ORANGE, 0.8), "added (false positive)": (BLUE, 0.8)}
+PANEL, TEXT = 2.3, 27  # inches: width of a panel of `plot_errors`; letters in a line beside it
 
 
 @rc_context(STYLE)
@@ -49,6 +69,57 @@ def plot_predictions(
         outline(ax, pred, BLUE)
     legend_below(figure, {"prediction": (BLUE, "-")} | ({"reference": (ORANGE, "--")} if masks is not None else {}))
     return figure
+
+
+@rc_context(STYLE)
+def plot_errors(
+    images: Sequence[np.ndarray], preds: Sequence[np.ndarray], masks: Sequence[np.ndarray], titles: Sequence[str]
+) -> Figure:
+    """Where masks are wrong: in each row an image, the contours on it, and what was found, missed and added.
+
+    Args:
+        images: uint8 (H, W, C) with C 1 or 3; sizes may differ.
+        preds: uint8 (H, W) in {0, 1}.
+        masks: references, uint8 (H, W) in {0, 1}.
+        titles: what stands beside each row; long lines are broken.
+    """
+    shapes = [PANEL * min(1, image.shape[0] / image.shape[1]) for image in images]  # no row fills the screen
+    figure = Figure(figsize=(WIDTH, sum(shapes) + 0.1 * len(shapes) + 0.6), layout="constrained")
+    widths = (WIDTH - 3 * PANEL, PANEL, PANEL, PANEL)
+    rows = figure.subplots(len(images), 4, squeeze=False, height_ratios=shapes, width_ratios=widths)
+    for row, image, pred, mask, title in zip(rows, images, preds, masks, titles, strict=True):
+        for ax in row:
+            ax.set_axis_off()
+        text = "\n".join(textwrap.fill(line, TEXT) for line in title.splitlines())
+        row[0].text(0, 0.5, text, fontsize=9, verticalalignment="center")
+        show_image(row[1], image, "")
+        show_image(row[2], image, "")
+        outline(row[2], mask, ORANGE, linestyles="dashed")
+        outline(row[2], pred, BLUE)
+        show_image(row[3], paint_errors(thin(image), thin(pred), thin(mask)), "")
+    for ax, name in zip(rows[0, 1:], ("image", "contours", "errors"), strict=True):
+        ax.set_title(name, fontsize=10)
+    lines = {"reference": (ORANGE, "--"), "prediction": (BLUE, "-")}
+    handles = [Line2D([], [], color=color, linestyle=style, label=name) for name, (color, style) in lines.items()]
+    handles += [Patch(facecolor=color, alpha=alpha, label=name) for name, (color, alpha) in ERRORS.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=9)
+    return figure
+
+
+def paint_errors(image: np.ndarray, pred: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """A pale gray image, and on it what was found, missed and added: uint8 (H, W, 3).
+
+    Args:
+        image: uint8 (H, W, C) with C 1 or 3.
+        pred: uint8 (H, W) in {0, 1}.
+        mask: reference, same shape.
+    """
+    painted = np.repeat(170 + image.mean(axis=2, keepdims=True) / 3, 3, axis=2)
+    found = (pred > 0) & (mask > 0)
+    parts = (found, (mask > 0) & ~found, (pred > 0) & ~found)
+    for part, (color, alpha) in zip(parts, ERRORS.values(), strict=True):
+        painted[part] = (1 - alpha) * painted[part] + alpha * 255 * np.array(to_rgb(color))
+    return painted.astype(np.uint8)
 
 
 @rc_context(STYLE)

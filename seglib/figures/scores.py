@@ -1,13 +1,14 @@
 """How good the masks are: distributions, calibration, the rules that make masks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from seglib.figures.style import BLUE, GRAY, GREEN, ORANGE, RED, STYLE, new_figure
+from seglib.figures.style import BLUE, GRAY, GREEN, ORANGE, RED, STYLE, WIDTH, new_figure
 
 
 @rc_context(STYLE)
@@ -93,4 +94,77 @@ def plot_rules(sensitivity: Sequence[dict], chosen: dict) -> Figure:
         ax.set_ylim(high - 0.05, high + 0.005)
         ax.set_title("How much do the rules matter? (more than 0.05 below the best is not shown)", fontsize=10)
     ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+@rc_context(STYLE)
+def plot_causes(comparison: pd.DataFrame, count: int) -> Figure:
+    """What goes with a lower Dice, and with which kind of error.
+
+    Args:
+        comparison: of ``failures.compare_causes``.
+        count: images in all.
+    """
+    rows = comparison.set_index(-np.arange(len(comparison)))  # the first on top
+    figure = new_figure(1.5 + 0.42 * len(rows))
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+    _draw_differences(left, rows)
+    for column, name, color, marker, up in (("fn", "missed", ORANGE, "o", 0.13), ("fp", "added", BLUE, "s", -0.13)):
+        both = rows[rows["difference"].notna()]  # where every image or none has it there is nothing to compare
+        without, having = (100 * both[f"{column}_{which}"] for which in ("without", "with"))
+        right.hlines(both.index + up, without, having, color=color, linewidth=1.2)
+        right.plot(without, both.index + up, marker, markerfacecolor="white", color=color, label=f"{name}, without it")
+        right.plot(having, both.index + up, marker, color=color, label=f"{name}, with it")
+    names = [f"{row.cause}\n({row.images} of {count})" for row in rows.itertuples()]
+    left.set_yticks(rows.index, names, fontsize=9)
+    left.set(ylabel="what images have (how many)", ylim=(rows.index.min() - 0.6, 0.6))
+    left.set(xlabel="mean Dice with it - without it (95 % interval)", title="Which images score worse?")
+    right.set(xlabel="part of the union of both masks (%)", title="What goes wrong there?", xlim=(0, None))
+    for ax in (left, right):
+        _legend_below(ax, columns=2)
+    return figure
+
+
+def _draw_differences(ax: Axes, rows: pd.DataFrame) -> None:
+    """Dots with their intervals by what they tell; empty lines where every image or none has the cause."""
+    ax.axvline(0, color=GRAY, linewidth=1)
+    real, few = (rows["low"] > 0) | (rows["high"] < 0), rows["low"].isna() & rows["difference"].notna()
+    for chosen, color, marker, name in (
+        (real, RED, "o", "real"),
+        (~real & rows["low"].notna(), BLUE, "s", "may be chance"),
+    ):
+        ax.plot(rows["difference"][chosen], rows.index[chosen], marker, color=color, label=name)
+        ax.hlines(rows.index[chosen], rows["low"][chosen], rows["high"][chosen], color=color)
+    ax.plot(rows["difference"][few], rows.index[few], "x", color=GRAY, label="too few images to tell")
+
+
+def _legend_below(ax: Axes, *, columns: int) -> None:
+    ax.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=columns)
+
+
+@rc_context(STYLE)
+def plot_uncertainty(table: pd.DataFrame, measures: Mapping[str, str]) -> Figure:
+    """Whether the images that the networks are unsure of are those that they get wrong.
+
+    Args:
+        table: one row per image with ``dice`` and the columns of the measures, in [0, 1].
+        measures: column -> what it is called; those that the table lacks are left out.
+    """
+    known = {column: name for column, name in measures.items() if column in table}
+    figure = Figure(figsize=(WIDTH if len(known) > 1 else 5.6, 4.8), layout="constrained")
+    tenth = max(1, round(len(table) / 10))
+    worst = table["dice"].rank(method="first") <= tenth
+    for ax, (column, name) in zip(figure.subplots(1, len(known), squeeze=False)[0], known.items(), strict=True):
+        unsure = table[column].rank(method="first") <= tenth
+        kinds = ((~unsure & ~worst, GRAY, ".", "others"), (unsure & ~worst, BLUE, "s", "least sure tenth"))
+        kinds += ((worst & ~unsure, ORANGE, "^", "worst tenth"), (unsure & worst, RED, "D", "both"))
+        for chosen, color, marker, kind in kinds:
+            label = f"{kind} ({chosen.sum()})"
+            ax.plot(table[column][chosen], table["dice"][chosen], marker, color=color, alpha=0.7, label=label)
+        if column == "expected_dice":  # agreement is no estimate of the Dice
+            ax.plot((0, 1), (0, 1), color=GRAY, linestyle="--", linewidth=1, label="as sure as it should be")
+        low = max(0, min(table[column].min(), 0.9) - 0.03)
+        ax.set(xlim=(low, 1.01), ylim=(max(0, min(table["dice"].min(), low)) - 0.02, 1.02))
+        ax.set(xlabel=name, ylabel="true Dice", title="Does doubt tell where the errors are?")
+        _legend_below(ax, columns=3 if len(known) == 1 else 2)
     return figure
