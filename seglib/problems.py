@@ -121,7 +121,11 @@ def judge_samples(train: pd.DataFrame, test: pd.DataFrame) -> list[Problem]:
     found += _judge_masks(train)
     both = pd.concat([train.assign(is_test=False), test.assign(is_test=True)], ignore_index=True)
     readable = both[both["image_trouble"].isna()].reset_index(drop=True)
-    return [*found, *find_odd_images(readable), *_find_duplicates(readable)] if len(readable) else found
+    if readable.empty:
+        return found
+    copies = _find_duplicates(readable)
+    told = {copy.file for copy in copies}  # a rescaled copy has another size than the rest for that very reason
+    return [*found, *copies, *(odd for odd in find_odd_images(readable) if odd.file not in told)]
 
 
 def make_table(found: Iterable[Problem], data_dir: Path, *, images: int) -> pd.DataFrame:
