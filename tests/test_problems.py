@@ -249,3 +249,69 @@ def test_the_words_count_and_name_a_few(tmp_path):
     assert words[1] == "  0.png has no mask; add 0"
     assert words[-2:] == ["  and 2 more (--json lists all)", "7 errors"]
     assert describe_problems(make_table([], tmp_path, images=7)) == "no problems found"
+
+
+def test_test_images_are_never_left_out(copy):
+    path = sorted((copy / "Test" / "Image").iterdir())[0]
+    open(path, "wb").close()
+    table = inspect_data(copy).problems
+    assert table["file"][0] == f"Test/Image/{path.name}"
+    assert list_left_out(table, copy).empty
+
+
+def test_a_few_inverted_masks_do_not_hide_themselves_in_the_mean():
+    disc = cv2.circle(np.zeros((32, 32), np.float32), (16, 16), 9, 1, -1)
+    faint = [disc] * 5 + [1 - disc] * 4
+    table = pd.DataFrame({"small_mask": faint, "border_share": [0.0] * 5 + [1.0] * 4})
+    assert find_inverted(table).tolist() == [False] * 5 + [True] * 4
+    half = cv2.circle(np.zeros((32, 32), np.float32), (16, 16), 4, 1, -1)
+    mixed = pd.DataFrame({"small_mask": [half] * 4 + [disc] * 5, "border_share": [1.0] * 9})
+    assert not find_inverted(mixed).any()
+
+
+def test_a_rescaled_copy_is_told_of_once(tmp_path):
+    data = write_grays(tmp_path / "set", 30)
+    image, mask = (data / "Train" / part / "04.png" for part in ("Image", "Mask"))
+    for path in (image, mask):
+        small = cv2.resize(cv2.imread(str(path)), (72, 48), interpolation=cv2.INTER_AREA)
+        cv2.imwrite(str(path.with_name("zz.png")), small if path is image else 255 * (small > 127))
+    table = inspect_data(data).problems
+    assert table.loc[table["file"] == "Train/Image/zz.png", "problem"].tolist() == ["near-duplicate"]
+
+
+def test_a_colour_image_among_gray_ones_is_told_in_words(tmp_path):
+    data = write_grays(tmp_path / "set", 30)
+    path = data / "Train" / "Image" / "04.png"
+    image = read_image(path, channels=3)
+    tinted = (image * np.array([1.0, 0.97, 0.94])).astype(np.uint8)  # too little for its saturation to be far
+    assert odd_fact(data, path, tinted) == "is in colour, 96.7 % of the images are gray"
+
+
+def write_grays(data, count):
+    rng = np.random.default_rng(1)
+    for folder in ("Image", "Mask"):
+        (data / "Train" / folder).mkdir(parents=True)
+    for number in range(count):
+        gray = cv2.resize(rng.integers(40, 200, (12, 16), dtype=np.uint8), (96, 64))
+        write(data / "Train" / "Image" / f"{number:02}.png", gray)
+        mask = cv2.circle(np.zeros((64, 96), np.uint8), (48, 32), int(rng.integers(8, 20)), 255, -1)
+        write(data / "Train" / "Mask" / f"{number:02}.png", mask)
+    return data
+
+
+def test_values_between_the_extremes_are_counted(copy):
+    path = list_samples(copy)["mask_path"][0]
+    plane = np.zeros_like(read_mask(path))
+    plane[:2], plane[2:4], plane[4:8] = 255, 130, 7
+    write(path, plane)
+    rows = rows_of(copy, "more than two values")
+    share = 100 * 6 / len(plane)
+    assert rows["fact"].tolist() == [f"holds 4 values, {share:.2g} % of the pixels between the extremes"]
+
+
+def test_images_of_equal_bytes_and_other_shapes_are_not_the_same(tmp_path):
+    data = write_grays(tmp_path / "set", 4)
+    for name, shape in (("zy", (24, 96)), ("zz", (96, 24))):
+        write(data / "Train" / "Image" / f"{name}.png", np.full(shape, 90, np.uint8))
+        write(data / "Train" / "Mask" / f"{name}.png", np.full(shape, 255, np.uint8))
+    assert "exact duplicate" not in set(inspect_data(data).problems["problem"])

@@ -235,3 +235,9 @@ def test_where_there_is_no_foreground_it_has_no_colour():
     empty = describe_colours(np.full((3, 3, 3), 5, np.uint8), np.zeros((3, 3), np.uint8))
     assert np.isnan(empty["foreground_blue"])
     assert empty["background_blue"] == 5
+
+
+def test_grain_is_the_scatter_of_steps_from_pixel_to_pixel():
+    columns = np.tile(np.array([0, 200], np.uint8), 128)  # every step is 200 up or down, the contrast 100
+    image = np.repeat(np.tile(columns, (256, 1))[..., None], 3, axis=2)
+    assert describe_image(image)["grain"] == pytest.approx(2, abs=0.01)
