@@ -264,8 +264,7 @@ def find_inverted(masks: pd.DataFrame) -> np.ndarray:
         bool, one for each row.
     """
     flat = np.stack(masks["small_mask"]).reshape(len(masks), -1)
-    mean = np.median(flat, axis=0) if len(flat) > 2 else flat.mean(axis=0)
-    mean = flat.mean(axis=0) if mean.std() < 1e-6 else mean
+    mean = flat.mean(axis=0)
     flat, mean = flat - flat.mean(axis=1, keepdims=True), mean - mean.mean()
     length = np.linalg.norm(flat, axis=1) * np.linalg.norm(mean)
     correlation = np.divide(flat @ mean, length, out=np.zeros(len(flat)), where=length > 1e-6)
