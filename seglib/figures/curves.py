@@ -36,9 +36,7 @@ def plot_history(histories: Sequence[pd.DataFrame], best_epochs: Sequence[int]) 
         _draw_rate(axes["rate"], history)
     if all("seconds" in one for one in histories):
         _draw(axes["time"], [_curve(one, "seconds") for one in histories], None, GRAY, "o")
-    axes["loss"].set(
-        title="Loss (falls)", ylabel="loss of training", yscale="log"
-    )  # else the first epochs hide the rest
+    axes["loss"].set(title="Loss (falls)", ylabel="loss", yscale="log")  # else the first epochs hide the rest
     _plain_ticks(axes["loss"])
     axes["dice"].set(title="Dice (rises)", ylabel="mean Dice per image")
     axes["gap"].set(title="Gap (grows where images are learnt by heart)", ylabel="validation - training loss")
