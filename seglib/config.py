@@ -65,6 +65,8 @@ class Config:
     monitor: str = "val_loss"  # which column picks the best checkpoint and stops training: val_loss or val_dice
     precision: str = "32"  # auto, 32, bf16 or 16 (mixed)
     seed: int = 0  # of the split, the weights, the shuffling and the augmentation
+    max_hours: float = 0.0  # training stops after an epoch that leaves no time for another, to go on later; 0: no limit
+    devices: int = 0  # processes that share the batches of a network; 0: one for each GPU, or one on a CPU
     # prediction
     tta: int = 1  # symmetries of the square averaged: 1 none, 2 and 4 mirrors, 8 mirrors and quarter turns
     # submission
@@ -101,6 +103,9 @@ class Config:
         return (self.seed + 1000 * self.fold) % 2**32
 
 
+# Fields of where and how long a run computes: they change nothing in its results, and a resumed run may change them.
+CIRCUMSTANCES = frozenset({"num_workers", "max_hours", "devices"})
+
 _CHOICES = {
     "norm": NORMS,
     "in_channels": (None, 1, 3),
@@ -132,6 +137,8 @@ _RANGES = {
     "lr_patience": (0, 10_000),
     "stop_patience": (0, 10_000),
     "seed": (0, 2**32 - 1),
+    "max_hours": (0, 10_000),
+    "devices": (0, 1024),
 }
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -203,6 +210,17 @@ def make_config(preset: str = "baseline", **settings: Any) -> Config:
             raise InputError(f"there is no setting {name!r}; {near_miss(name, fields)}")
     given = {name: _coerce(name, value) for name, value in settings.items() if value is not None}
     return Config(**{**PRESETS[preset], **given})
+
+
+def find_difference(ours: Config, theirs: Config) -> str | None:
+    """The first field in which two configurations would compute something else; None where there is none.
+
+    Example:
+        >>> find_difference(Config(seed=1, num_workers=0), Config(seed=2, num_workers=4))
+        'seed'
+    """
+    names = (field.name for field in dataclasses.fields(Config) if field.name not in CIRCUMSTANCES)
+    return next((name for name in names if getattr(ours, name) != getattr(theirs, name)), None)
 
 
 def parse_loss(text: str) -> tuple[tuple[float, str], ...]:

@@ -21,7 +21,7 @@ import papermill
 from traitlets.config import Config as KernelSettings
 
 import seglib
-from seglib.config import Config, make_config
+from seglib.config import Config, find_difference, make_config
 from seglib.errors import InputError
 from seglib.paths import find_runs, shorten, write_text
 
@@ -108,11 +108,10 @@ def check_output(output_dir: Path, *, preset: str, settings: Mapping[str, Any], 
     if manifest["data_hash"] != data_hash:
         raise InputError(f"{output_dir} holds a run on other data ({manifest['data_dir']}); {cure}")
     ours, theirs = make_config(preset, **settings), make_config(manifest["preset"], **manifest["settings"])
-    for name in Config.__dataclass_fields__:
-        if getattr(ours, name) != getattr(theirs, name):
-            raise InputError(
-                f"{output_dir} holds a run with {name}={getattr(theirs, name)}, not {getattr(ours, name)}; {cure}"
-            )
+    if name := find_difference(ours, theirs):
+        raise InputError(
+            f"{output_dir} holds a run with {name}={getattr(theirs, name)}, not {getattr(ours, name)}; {cure}"
+        )
 
 
 def read_manifest(output_dir: Path) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from seglib.batches import Batch, make_loaders
 from seglib.checkpoints import load_checkpoint, member_dir
-from seglib.config import Config, parse_loss
+from seglib.config import Config, find_difference, parse_loss
 from seglib.durations import planned_epochs
 from seglib.errors import InputError
 from seglib.folds import split_samples
@@ -234,12 +234,11 @@ def _plain_interrupts() -> Iterator[None]:
 def _check_same_numbers(last: Path, config: Config) -> None:
     """Going on with other numbers would be neither the old run nor a new one."""
     _, theirs = load_checkpoint(last)
-    for name, value in dataclasses.asdict(config).items():
-        if getattr(theirs, name) != value:
-            raise InputError(
-                f"{last.parents[1]} holds a run with {name}={getattr(theirs, name)}, not {value}; "
-                "choose another output folder, or delete that one"
-            )
+    if name := find_difference(config, theirs):
+        raise InputError(
+            f"{last.parents[1]} holds a run with {name}={getattr(theirs, name)}, not {getattr(config, name)}; "
+            "choose another output folder, or delete that one"
+        )
 
 
 def _callbacks(config: Config, output_dir: Path) -> list[Callback]:

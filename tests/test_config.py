@@ -4,7 +4,7 @@ import re
 import pytest
 
 from seglib import losses
-from seglib.config import LOSSES, PRESETS, Config, make_config, parse_loss
+from seglib.config import LOSSES, PRESETS, Config, find_difference, make_config, parse_loss
 from seglib.errors import InputError
 
 
@@ -115,3 +115,9 @@ def test_members_of_a_run_draw_differently_and_the_first_one_as_the_seed_says():
     seeds = {make_config(folds=5, fold=fold, seed=3).member_seed for fold in range(5)}
     assert len(seeds) == 5
     assert make_config(seed=3).member_seed == 3
+
+
+def test_where_a_run_computes_makes_no_other_run_of_it():
+    ours = Config(num_workers=1, max_hours=9, devices=2)
+    assert find_difference(ours, Config()) is None
+    assert find_difference(ours, dataclasses.replace(ours, tta=2)) == "tta"
