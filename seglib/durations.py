@@ -1,8 +1,10 @@
-"""How long training will last, said before it starts."""
+"""How long training will last, said before it starts; and how much of its time is left."""
 
 import math
+import os
 import time
 
+import psutil
 import torch
 from torch import nn
 
@@ -11,6 +13,8 @@ from seglib.losses import bce_dice_loss
 from seglib.models import autocast, scale_images
 
 LONG_RUN_SECONDS = 3600  # a run expected to last longer names its cure
+STARTED = "SEGLIB_STARTED"  # variable in which a process tells its children when the clock began to run
+MARGIN = 1.2  # epochs are not all as long as the longest so far; the rest is for what comes after the last one
 
 
 def planned_epochs(config: Config, steps_per_epoch: int) -> int:
@@ -82,3 +86,19 @@ def describe_duration(seconds: float) -> str:
         f"training may take up to {seconds / 3600:.0f} hours on this machine (early stopping may end it sooner); "
         "a GPU, the preset quick (PRESET=quick), or fewer epochs or a smaller image_size (--set epochs=5) is the cure"
     )
+
+
+def start_of_clock() -> float:
+    """Seconds since 1970 at which this process began, or the one that started it to train with it."""
+    return float(os.environ.get(STARTED) or psutil.Process().create_time())
+
+
+def is_time_up(config: Config, epoch_seconds: float) -> bool:
+    """Whether another epoch might end after ``config.max_hours`` of the clock, which runs since the process began.
+
+    Args:
+        config: ``max_hours`` 0 is no limit.
+        epoch_seconds: the longest epoch so far.
+    """
+    spent = time.time() - start_of_clock()
+    return 0 < config.max_hours * 3600 < spent + MARGIN * epoch_seconds

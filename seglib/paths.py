@@ -3,12 +3,11 @@
 import json
 import os
 import re
+import tempfile
 from pathlib import Path
 
+from seglib import mounts
 from seglib.errors import InputError
-
-KAGGLE_INPUT = Path("/kaggle/input")
-SEARCH_DEPTH = 4  # folders below KAGGLE_INPUT in which a data tree is looked for
 
 
 def find_project_root(start: Path | None = None) -> Path:
@@ -34,34 +33,54 @@ def find_folder(parent: Path, *words: str) -> Path | None:
     return found[0] if found else None
 
 
+def find_part(data_dir: Path, *words: str) -> Path | None:
+    """As ``find_folder``; where the folder holds one of its own name, as in ``Train/Train``, that one."""
+    part = find_folder(data_dir, *words)
+    return part and (find_folder(part, *words) or part)
+
+
 def is_data_dir(folder: Path) -> bool:
     """Whether ``folder`` holds the competition's tree: ``Train/Image``, in any case, singular or plural."""
     if not folder.is_dir():
         return False
-    train = find_folder(folder, "train", "training")
+    train = find_part(folder, "train", "training")
     return train is not None and find_folder(train, "image") is not None
 
 
 def find_data_dir(data_dir: str | Path | None = None) -> Path:
     """The folder that holds ``Train/Image``.
 
-    Looked for in this order: the argument, the variable ``SEGLIB_DATA``, Kaggle's inputs, ``data/`` of the project.
+    Looked for in this order: the argument, the variable ``SEGLIB_DATA``, Kaggle's inputs (by their tree, whatever they
+    are called), ``data/`` of the project.
 
     Args:
         data_dir: a folder; a relative one is taken from the working directory, else from the project's root.
 
     Raises:
-        InputError: if the named folder is missing or holds no such tree, or if none is found.
+        InputError: if the named folder is missing or holds no such tree, or if none is found, or several among
+            Kaggle's inputs; the message says what was seen.
     """
     named = data_dir or os.environ.get("SEGLIB_DATA")
     if named:
         return _checked_data_dir(Path(named))
-    candidates = [*_kaggle_data_dirs(), find_project_root() / "data"]
-    for folder in candidates:
+    attached = mounts.find_inputs(_looks_like_data)
+    if len(attached) > 1:
+        names = " and ".join(map(str, attached))
+        raise InputError(f"{names} each hold Train/Image; name the one that is meant: data_dir = ...")
+    own = find_project_root() / "data"
+    for folder in (*attached, own):
         if is_data_dir(folder):
             return _absolute(folder)
-    places = ", ".join(map(str, candidates))
+    places = f"{mounts.describe_inputs()}, nor in {own}" if mounts.INPUTS.is_dir() else str(own)
     raise InputError(f"no data set was found in {places}; name the folder that holds Train/Image")
+
+
+def _looks_like_data(folder: Path) -> bool:
+    """As ``is_data_dir``; a folder of somebody else with two names for one thing is none."""
+    try:
+        return is_data_dir(folder)
+    except InputError:
+        return False
 
 
 def _checked_data_dir(folder: Path) -> Path:
@@ -77,14 +96,6 @@ def _checked_data_dir(folder: Path) -> Path:
 def _absolute(folder: Path) -> Path:
     """Without ".." but with its links as they are: what the user named is what a manifest should say."""
     return Path(os.path.abspath(folder))
-
-
-def _kaggle_data_dirs() -> list[Path]:
-    if not KAGGLE_INPUT.is_dir():
-        return []
-    levels = ("/".join(["*"] * depth) for depth in range(1, SEARCH_DEPTH + 1))
-    folders = (folder for level in levels for folder in sorted(KAGGLE_INPUT.glob(level)))
-    return [folder for folder in folders if is_data_dir(folder)]
 
 
 def resolve_output_dir(output_dir: str | Path, *, create: bool = False) -> Path:
@@ -116,8 +127,12 @@ def shorten(path: Path) -> str:
 
 
 def find_cache_dir(output_dir: Path) -> Path:
-    """Where decoded images are kept: ``SEGLIB_CACHE``, to share them between runs, or a folder of the run."""
-    return Path(os.environ.get("SEGLIB_CACHE") or output_dir / "cache")
+    """Where decoded images are kept: ``SEGLIB_CACHE``, to share them between runs, or a folder of the run.
+
+    On Kaggle, what lies in the folder of the run counts as its output, so there it is a folder for temporary files.
+    """
+    own = Path(tempfile.gettempdir()) / "seglib-cache" if mounts.is_kaggle() else output_dir / "cache"
+    return Path(os.environ.get("SEGLIB_CACHE") or own)
 
 
 def find_runs(output_dir: Path) -> list[Path]:

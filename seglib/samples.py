@@ -7,7 +7,7 @@ import pandas as pd
 
 from seglib.errors import InputError, Problem
 from seglib.images import SUFFIXES
-from seglib.paths import find_folder
+from seglib.paths import find_folder, find_part
 
 MASK_ENDINGS = ("_mask", "_segmentation")  # what a mask's stem may add to its image's, in any case
 LEFT_OUT_NAME = "leave_out.csv"  # in the data folder: files to pass over, as `seglib check --fix-list` writes it
@@ -30,7 +30,7 @@ def list_samples(data_dir: Path) -> pd.DataFrame:
         more = f" (and {len(problems) - 1} more files have a problem)" if len(problems) > 1 else ""
         raise InputError(problems[0].sentence + more)
     if len(samples) < 2:
-        place = find_folder(data_dir, "train", "training")
+        place = find_part(data_dir, "train", "training")
         raise InputError(f"{place} holds {len(samples)} image(s); add some: at least one trains and one validates")
     return samples
 
@@ -75,7 +75,7 @@ def list_test_images(data_dir: Path) -> pd.DataFrame:
     if problems:
         raise InputError(problems[0].sentence)
     if images.empty:
-        test = find_folder(data_dir, "test", "testing")
+        test = find_part(data_dir, "test", "testing")
         place = (test and find_folder(test, "image")) or data_dir / "Test" / "Image"
         raise InputError(
             f"there are no test images in {place}; add some, or leave out notebook 05 (--only 01,02,03,04)"
@@ -85,7 +85,7 @@ def list_test_images(data_dir: Path) -> pd.DataFrame:
 
 def find_test_images(data_dir: Path) -> tuple[pd.DataFrame, list[Problem]]:
     """The test images, none where there are none, and what is wrong with their names."""
-    test = find_folder(data_dir, "test", "testing")
+    test = find_part(data_dir, "test", "testing")
     folder = test and find_folder(test, "image")
     images, problems = _files_by_stem(folder) if folder else ({}, [])
     rows = [(stem, str(path)) for stem, path in sorted(images.items())]
@@ -118,7 +118,7 @@ def list_masks(folder: Path) -> dict[str, Path]:
         InputError: if two masks have one name.
     """
     for words in (("test", "testing"), ("mask",)):
-        folder = find_folder(folder, *words) or folder
+        folder = find_part(folder, *words) or folder
     masks, problems = _files_by_stem(folder)
     if problems:
         raise InputError(problems[0].sentence)
@@ -126,7 +126,7 @@ def list_masks(folder: Path) -> dict[str, Path]:
 
 
 def _folder(parent: Path, *words: str) -> Path:
-    found = find_folder(parent, *words)
+    found = find_part(parent, *words)
     if found is None:
         raise InputError(f"{parent} holds no folder {words[0].capitalize()}; make it or name another data folder")
     return found

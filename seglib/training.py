@@ -19,7 +19,7 @@ from tqdm import tqdm
 from seglib.batches import Batch, make_loaders
 from seglib.checkpoints import load_checkpoint, member_dir
 from seglib.config import Config, find_difference, parse_loss
-from seglib.durations import planned_epochs
+from seglib.durations import is_time_up, planned_epochs
 from seglib.errors import InputError
 from seglib.folds import split_samples
 from seglib.losses import combine_losses, seed_loss
@@ -34,6 +34,7 @@ with warnings.catch_warnings():
     from pytorch_lightning.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
 
 PRECISION_NAMES = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}  # ours -> Lightning's
+OUT_OF_TIME = "stopped, as max_hours={hours:g} leaves no time for another epoch; run the same again to go on"
 WARM_UP = {"onecycle": 0.2, "cosine": 0.05}  # share of the steps in which the rate climbs, before it falls as a cosine
 HISTORY_COLUMNS = (
     "epoch train_loss val_loss val_dice val_iou val_loss_seed lr seconds images_per_second".split()  # one row an epoch
@@ -163,6 +164,9 @@ def fit_members(
         history = fit_member(samples, folds, dataclasses.replace(config, fold=fold), folder, cache_dir)
         histories.append(history.assign(fold=fold)[["fold", *history]])
         write_text(output_dir / "history.csv", pd.concat(histories).to_csv(index=False, float_format="%.6g"))
+        if fold + 1 < config.folds and is_time_up(config, history["seconds"].max()):
+            print(f"{config.folds - fold - 1} more folds are left for another time", flush=True)
+            break
     return pd.read_csv(output_dir / "history.csv")
 
 
@@ -244,16 +248,57 @@ def _check_same_numbers(last: Path, config: Config) -> None:
 def _callbacks(config: Config, output_dir: Path) -> list[Callback]:
     folder = output_dir / "checkpoints"
     mode = "min" if config.monitor == "val_loss" else "max"
-    best = ModelCheckpoint(
+    best = MovableCheckpoint(
         folder, "best", config.monitor, mode=mode, save_weights_only=True, enable_version_counter=False
     )
-    last = ModelCheckpoint(folder, "last", save_on_train_epoch_end=True, enable_version_counter=False)
+    last = MovableCheckpoint(folder, "last", save_on_train_epoch_end=True, enable_version_counter=False)
     callbacks = [HistoryWriter(output_dir / "history.csv"), best, last]
     if config.stop_patience:
-        callbacks.append(EarlyStopping(config.monitor, patience=config.stop_patience, mode=mode))
+        callbacks.append(LastingStop(config.monitor, patience=config.stop_patience, mode=mode))
     if config.ema_decay:
         callbacks.append(EMAWeightAveraging(decay=config.ema_decay))
-    return [EpochBar(), *callbacks]
+    return [EpochBar(), *callbacks, TimeLimit()]
+
+
+class MovableCheckpoint(ModelCheckpoint):
+    """Lightning's, in a folder that may have been moved since: there, Lightning's own forgets what the best was."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the state up as if its files had always been here."""
+        here = {name: self._move(value) for name, value in state_dict.items() if isinstance(value, str)}
+        models = {self._move(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict(
+            state_dict | here | {"best_k_models": models, "monitor": self.monitor, "dirpath": self.dirpath}
+        )
+
+    def _move(self, path: str) -> str:
+        return str(Path(self.dirpath) / Path(path).name) if path else path
+
+
+class LastingStop(EarlyStopping):
+    """Lightning's early stopping, which forgets that it had stopped and would train one more epoch at each start."""
+
+    def on_train_start(self, trainer: pl.Trainer, module: Segmenter) -> None:
+        """Remember."""
+        trainer.should_stop = self.wait_count >= self.patience
+
+
+class TimeLimit(Callback):
+    """Ends training after an epoch that leaves no time for another within ``config.max_hours``."""
+
+    def __init__(self) -> None:
+        self.longest = self.started = 0.0
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: Segmenter) -> None:
+        """Start the clock."""
+        self.started = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: Segmenter) -> None:
+        """Look at it."""
+        self.longest = max(self.longest, time.perf_counter() - self.started)
+        if trainer.current_epoch + 1 < trainer.max_epochs and is_time_up(module.config, self.longest):
+            trainer.should_stop = True
+            print(OUT_OF_TIME.format(hours=module.config.max_hours), flush=True)
 
 
 class EpochBar(Callback):

@@ -1,6 +1,6 @@
 import pytest
 
-from seglib import paths
+from seglib import mounts, paths
 from seglib.errors import InputError
 
 
@@ -14,7 +14,8 @@ def tree(tmp_path):
 def nowhere(tmp_path, monkeypatch):
     """A working directory without a project, without Kaggle and without the variable."""
     monkeypatch.delenv("SEGLIB_DATA", raising=False)
-    monkeypatch.setattr(paths, "KAGGLE_INPUT", tmp_path / "kaggle" / "input")
+    monkeypatch.delenv("KAGGLE_KERNEL_RUN_TYPE", raising=False)
+    monkeypatch.setattr(mounts, "INPUTS", tmp_path / "kaggle" / "input")
     monkeypatch.chdir(tmp_path)
 
 
@@ -32,6 +33,40 @@ def test_the_variable_comes_before_the_project(tree, monkeypatch):
 def test_kaggles_inputs_are_searched_by_the_tree(tmp_path, place):
     (tmp_path / "kaggle/input" / place / "train" / "images").mkdir(parents=True)
     assert paths.find_data_dir() == tmp_path / "kaggle/input" / place
+
+
+def test_inputs_of_kaggle_are_searched_four_folders_deep_and_no_deeper(tmp_path):
+    (tmp_path / "kaggle/input/a/b/c/d/e/Train/Image").mkdir(parents=True)
+    with pytest.raises(InputError, match="holds a/b/c/d, nor in .*data; name the folder"):
+        paths.find_data_dir()
+
+
+def test_two_trees_among_kaggles_inputs_are_both_named(tmp_path):
+    for place in ("one", "competitions/two"):
+        (tmp_path / "kaggle/input" / place / "Train" / "Image").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"input/one and .*competitions/two each hold Train/Image; name the one"):
+        paths.find_data_dir()
+    assert paths.find_data_dir("kaggle/input/one") == tmp_path / "kaggle/input/one"
+
+
+def test_one_tree_under_two_names_is_no_choice(tmp_path):
+    real = tmp_path / "kaggle/input/slug"
+    (real / "Train" / "Image").mkdir(parents=True)
+    (tmp_path / "kaggle/input/competitions").mkdir()
+    (tmp_path / "kaggle/input/competitions/slug").symlink_to(real)
+    assert paths.find_data_dir() == real
+
+
+def test_odd_folders_of_others_do_not_stop_the_search(tmp_path):
+    for place in ("odd/Train", "odd/training", "slug/Train/Image"):
+        (tmp_path / "kaggle/input" / place).mkdir(parents=True)
+    assert paths.find_data_dir() == tmp_path / "kaggle/input/slug"
+
+
+def test_a_folder_inside_one_of_its_own_name_is_seen_through(tmp_path):
+    (tmp_path / "slug" / "Train" / "train" / "images").mkdir(parents=True)
+    assert paths.is_data_dir(tmp_path / "slug")
+    assert paths.find_part(tmp_path / "slug", "train", "training") == tmp_path / "slug/Train/train"
 
 
 def test_data_of_the_project_is_found_from_its_notebooks(tmp_path, monkeypatch):
@@ -100,6 +135,11 @@ def test_the_cache_can_be_shared_between_runs(tmp_path, monkeypatch):
     assert paths.find_cache_dir(tmp_path) == tmp_path / "cache"
     monkeypatch.setenv("SEGLIB_CACHE", str(tmp_path / "shared"))
     assert paths.find_cache_dir(tmp_path) == tmp_path / "shared"
+
+
+def test_on_kaggle_the_cache_is_no_output(tmp_path, monkeypatch):
+    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
+    assert not paths.find_cache_dir(tmp_path).is_relative_to(tmp_path)
 
 
 def test_a_run_stands_for_itself_and_an_ensemble_for_its_runs(tmp_path):

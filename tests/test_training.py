@@ -135,6 +135,33 @@ def test_a_run_that_was_cut_off_ends_like_one_that_was_not(run, monkeypatch, set
     pd.testing.assert_frame_equal(without_times(resumed), without_times(whole))
 
 
+@pytest.mark.parametrize(
+    "settings", [{"lr_patience": 0}, {"schedule": "cosine", "ema_decay": 0.8, "monitor": "val_dice"}]
+)
+def test_a_run_stopped_by_its_time_goes_on_elsewhere_and_ends_like_one_that_was_not(run, monkeypatch, settings, capsys):
+    settings = {"epochs": 5, "norm": "batch", "learning_rate": 0.02, **settings}
+    whole, there, *_ = run("whole", **settings)
+    monkeypatch.setattr(training, "is_time_up", lambda config, _: config.max_hours > 0)
+    for epoch in (1, 2, 3):  # three kernels with time for one epoch each
+        history, folder, *_ = run(f"part {epoch}", max_hours=9, **settings)
+        assert history["epoch"].tolist() == list(range(1, epoch + 1))
+        assert "max_hours=9 leaves no time for another epoch" in capsys.readouterr().out
+        folder.rename(folder.with_name(f"part {epoch + 1}"))
+    resumed, here, *_ = run("part 4", **settings)
+    pd.testing.assert_frame_equal(without_times(resumed), without_times(whole))
+    best = [torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True) for folder in (there, here)]
+    assert best[0]["epoch"] == best[1]["epoch"]
+    assert all(torch.equal(value, best[1]["state_dict"][name]) for name, value in best[0]["state_dict"].items())
+
+
+def test_a_run_that_ended_early_is_not_trained_again(run):
+    settings = {"epochs": 9, "learning_rate": 1e-8, "monitor": "val_dice", "stop_patience": 2}
+    first, *_ = run(**settings)
+    assert len(first) == 3
+    again, *_ = run(**settings)
+    assert again.equals(first)
+
+
 def test_every_epoch_of_the_loop_is_told_its_number_also_after_a_stop(run, monkeypatch):
     """Without it each epoch would repeat the order and the augmentation of the first."""
     told = []
@@ -323,6 +350,14 @@ def test_folds_that_were_cut_off_go_on_where_they_stopped(folded, monkeypatch):
     before = (member_dir(folder, 0) / "checkpoints" / "best.ckpt").read_bytes()
     assert train()["fold"].unique().tolist() == [0, 1, 2]
     assert (member_dir(folder, 0) / "checkpoints" / "best.ckpt").read_bytes() == before
+
+
+def test_folds_for_which_no_time_is_left_are_trained_another_time(folded, monkeypatch, capsys):
+    train, *_ = folded
+    monkeypatch.setattr(training, "is_time_up", lambda config, seconds: config.max_hours > 0 and seconds > 0)
+    assert train(max_hours=9)["fold"].tolist() == [0]
+    assert "2 more folds are left for another time" in capsys.readouterr().out
+    assert train()["fold"].tolist() == [0, 0, 1, 1, 2, 2]
 
 
 def test_no_network_learns_from_the_fold_it_holds_out(folded, monkeypatch):

@@ -1,0 +1,60 @@
+"""Kaggle's machine: its mounted inputs, searched by what they hold and not by name, and what its variables say."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+# where inputs are mounted; the variable is that of Kaggle's own kagglehub, and lets another folder play the part
+INPUTS = Path(os.environ.get("KAGGLE_CACHE_MOUNT_FOLDER") or "/kaggle/input")
+SEARCH_DEPTH = 4  # folders below INPUTS: datasets/owner/slug/folder
+SAID_AT_MOST = 12  # folders named in a message
+
+
+def is_kaggle() -> bool:
+    """Whether this process is a kernel on Kaggle."""
+    return "KAGGLE_KERNEL_RUN_TYPE" in os.environ
+
+
+def is_hidden_rerun() -> bool:
+    """Whether a code competition is scoring this kernel on test images nobody has seen."""
+    return bool(os.environ.get("KAGGLE_IS_COMPETITION_RERUN"))
+
+
+def find_inputs(is_wanted: Callable[[Path], bool], *, depth: int = SEARCH_DEPTH) -> list[Path]:
+    """The folders among the inputs for which ``is_wanted`` holds, the least deep first, each once.
+
+    Nothing is looked for inside such a folder. Two names of one folder count once.
+    """
+    found: dict[Path, Path] = {}
+    for folder in _walk(INPUTS, is_wanted, depth):
+        if is_wanted(folder):
+            found.setdefault(folder.resolve(), folder)
+    return list(found.values())
+
+
+def describe_inputs() -> str:
+    """What the inputs hold, in words for a message: the folders that have no folder in them, a few of them."""
+    if not INPUTS.is_dir():
+        return f"{INPUTS}, which does not exist"
+    folders = list(_walk(INPUTS, lambda _: False, SEARCH_DEPTH))
+    parents = {folder.parent for folder in folders}
+    ends = [str(folder.relative_to(INPUTS)) for folder in folders if folder not in parents]
+    more = f" and {len(ends) - SAID_AT_MOST} more" if len(ends) > SAID_AT_MOST else ""
+    return f"{INPUTS}, which holds {', '.join(ends[:SAID_AT_MOST]) or 'nothing'}{more}"
+
+
+def _walk(folder: Path, is_end: Callable[[Path], bool], depth: int) -> Iterator[Path]:
+    """The folders below ``folder``, level by level; those at an end are not entered."""
+    level = [folder]
+    for _ in range(depth):
+        level = [entry for parent in level for entry in _list_folders(parent)]
+        yield from level
+        level = [entry for entry in level if not is_end(entry)]
+
+
+def _list_folders(folder: Path) -> list[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(Path(entry.path) for entry in entries if entry.is_dir())
+    except OSError:  # what this user may not look into, or a folder that is not there
+        return []

@@ -1,0 +1,55 @@
+import subprocess
+import sys
+
+import pytest
+
+from seglib import mounts
+
+
+@pytest.fixture(autouse=True)
+def inputs(tmp_path, monkeypatch):
+    monkeypatch.setattr(mounts, "INPUTS", tmp_path)
+    return tmp_path
+
+
+def test_a_folder_is_found_by_what_it_holds_and_nothing_is_looked_for_inside_it(inputs):
+    for place in ("datasets/a/b", "b", "b/inner", "a/b/c/d/e"):
+        (inputs / place).mkdir(parents=True, exist_ok=True)
+        (inputs / place / "mark").touch()
+    found = mounts.find_inputs(lambda folder: (folder / "mark").exists())
+    assert [str(folder.relative_to(inputs)) for folder in found] == ["b", "datasets/a/b"]
+    deeper = mounts.find_inputs(lambda folder: (folder / "mark").exists(), depth=5)
+    assert [str(folder.relative_to(inputs)) for folder in deeper][2:] == ["a/b/c/d/e"]
+
+
+def test_what_the_inputs_hold_is_said_by_their_ends_and_not_without_end(inputs):
+    assert mounts.describe_inputs() == f"{inputs}, which holds nothing"
+    for number in range(15):
+        (inputs / "a" / f"{number:02}").mkdir(parents=True)
+    assert mounts.describe_inputs() == f"{inputs}, which holds {', '.join(f'a/{n:02}' for n in range(12))} and 3 more"
+
+
+def test_inputs_that_are_not_there_are_empty(inputs, monkeypatch):
+    monkeypatch.setattr(mounts, "INPUTS", inputs / "absent")
+    assert mounts.find_inputs(lambda _: True) == []
+    assert mounts.describe_inputs().endswith("absent, which does not exist")
+
+
+def test_a_link_to_a_folder_above_is_not_followed_for_ever(inputs):
+    (inputs / "a").mkdir()
+    (inputs / "a" / "up").symlink_to(inputs)
+    assert mounts.find_inputs(lambda folder: folder.name == "never") == []
+
+
+@pytest.mark.parametrize(("value", "expected"), [("", "/kaggle/input"), ("/elsewhere", "/elsewhere")])
+def test_kagglehubs_variable_says_where_inputs_are_mounted(value, expected):
+    code = "from seglib import mounts; print(mounts.INPUTS)"
+    environment = {"KAGGLE_CACHE_MOUNT_FOLDER": value}
+    said = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == expected
+
+
+@pytest.mark.parametrize("value", ["", "1"])
+def test_a_hidden_rerun_is_told_by_its_variable(monkeypatch, value):
+    monkeypatch.setenv("KAGGLE_IS_COMPETITION_RERUN", value)
+    assert mounts.is_hidden_rerun() == bool(value)
