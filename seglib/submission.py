@@ -1,6 +1,6 @@
 """Masks <-> run lengths <-> CSV; validation before anybody uploads it; scoring."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +102,7 @@ def write_submission(path: Path, rle_by_id: Mapping[str, str], *, template: Path
         InputError: if the template cannot be read or names an image that was not predicted.
     """
     columns, listed = read_template(template) if template else (DEFAULT_COLUMNS, [])
-    stems = [_stem(name, rle_by_id) for name in listed]
+    stems = match_ids(listed, rle_by_id)
     unknown = [stem for stem in stems if stem not in rle_by_id]
     if unknown:
         raise InputError(
@@ -123,6 +123,16 @@ def read_template(path: Path) -> tuple[Sequence[str], list[str]]:
     """
     table = _read_csv(path)
     return list(table.columns), table.iloc[:, 0].tolist()
+
+
+def match_ids(ids: Iterable[str], known: Container[str]) -> list[str]:
+    """The images that the ids of a submission mean: some competitions write them with the ending of the file.
+
+    Example:
+        >>> match_ids(["a", "b.png", "c.png"], {"a", "b"})
+        ['a', 'b', 'c']
+    """
+    return [_stem(name, known) for name in ids]
 
 
 def find_template(data_dir: Path) -> Path | None:
@@ -225,6 +235,6 @@ def _read_csv(path: Path) -> pd.DataFrame:
     return table
 
 
-def _stem(name: str, known: Mapping[str, object]) -> str:
+def _stem(name: str, known: Container[str]) -> str:
     """The image an id means: some competitions write ids with the file's ending, some without."""
     return name if name in known else Path(name).stem

@@ -25,6 +25,7 @@ from seglib.folds import split_samples
 from seglib.losses import combine_losses, seed_loss
 from seglib.metrics import dice_score, iou_score
 from seglib.models import build_model, choose_precision, scale_images
+from seglib.mounts import is_hidden_rerun
 from seglib.paths import write_text
 from seglib.progress import track
 
@@ -149,8 +150,10 @@ def fit_members(
         The history, also left in ``history.csv``; with ``folds`` above 1 its first column is ``fold``.
 
     Raises:
-        InputError: as ``fit``.
+        InputError: as ``fit``; and in a hidden rerun of a competition, where nothing may be trained.
     """
+    if is_hidden_rerun():
+        raise InputError("this is a hidden rerun, in which nothing is trained; submit the kernel of 05_submission")
     if config.folds == 1:
         return fit_member(samples, folds, config, output_dir, cache_dir)
     found = folds["fold"].nunique()

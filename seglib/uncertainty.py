@@ -3,7 +3,7 @@
 Only maps of networks that did not learn from an image say anything about it: every network is sure of what it learnt.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -116,6 +116,11 @@ def describe_maps(maps: np.ndarray, rules: MaskRules) -> dict[str, float]:
     mean = average_maps(maps)
     facts = {"expected_dice": expected_dice(mean, make_mask(mean, rules))}
     return facts | ({"agreement": mask_agreement([make_mask(map_, rules) for map_ in maps])} if len(maps) > 1 else {})
+
+
+def tabulate_maps(facts: Sequence[Mapping[str, float]]) -> pd.DataFrame:
+    """What `describe_maps` said of each image, a row each; of no image, no rows but the column there always is."""
+    return pd.DataFrame(facts) if facts else pd.DataFrame({"expected_dice": []})
 
 
 def choose_measure(table: pd.DataFrame) -> str:

@@ -1,0 +1,110 @@
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from seglib import probabilities, reruns
+from seglib.errors import InputError
+from seglib.models import build_model
+from seglib.probabilities import predict_member_maps
+from seglib.reruns import describe_failures, list_requested, predict_requested
+
+
+@pytest.fixture
+def data(phantoms, tmp_path):
+    return shutil.copytree(phantoms, tmp_path / "data")
+
+
+@pytest.fixture
+def rerun(monkeypatch):
+    monkeypatch.setenv("KAGGLE_IS_COMPETITION_RERUN", "1")
+
+
+@pytest.fixture
+def members(tiny):
+    return [(build_model(tiny), tiny), (build_model(tiny), tiny)]
+
+
+def ask_for(data, *ids):
+    (data / "sample_submission.csv").write_text("id,rle\n" + "".join(f"{name},\n" for name in ids))
+
+
+def test_a_rerun_predicts_what_the_template_asks_for_in_that_set_alone(data, rerun):
+    ask_for(data, "test_0002.png", "gone", "test_0000")
+    images, failures = list_requested(data)
+    assert images["sample_id"].tolist() == ["test_0000", "test_0002"]
+    assert {"height", "width"} <= set(images)
+    assert failures == {"gone": "is not among the test images"}
+
+
+def test_a_rerun_without_a_template_predicts_all_there_is(data, rerun):
+    images, failures = list_requested(data)
+    assert len(images) == 4
+    assert failures == {}
+
+
+def test_a_file_cut_short_is_a_failure_in_a_rerun_and_an_error_elsewhere(data, rerun, monkeypatch):
+    path = next((data / "Test" / "Image").glob("test_0001.*"))
+    path.write_bytes(path.read_bytes()[:100])
+    images, failures = list_requested(data)
+    assert images["sample_id"].tolist() == ["test_0000", "test_0002", "test_0003"]
+    assert list(failures) == ["test_0001"]
+    assert path.name in failures["test_0001"]
+    monkeypatch.delenv("KAGGLE_IS_COMPETITION_RERUN")
+    with pytest.raises(InputError, match=path.name):
+        list_requested(data)
+
+
+@pytest.mark.parametrize("ids", [(), ("a", "b")])
+def test_a_rerun_survives_that_there_are_no_test_images(data, rerun, members, ids):
+    shutil.rmtree(data / "Test")
+    ask_for(data, *ids)
+    images, failures = list_requested(data)
+    assert len(images) == 0
+    assert list(failures) == list(ids)
+    assert list(predict_requested(members, images, failures)) == []
+
+
+def test_one_image_that_cannot_be_predicted_costs_no_other(data, rerun, members, monkeypatch):
+    images, failures = list_requested(data)
+    whole = dict(predict_requested(members, images, failures))
+    assert failures == {}
+    read = probabilities.read_image
+
+    def fail_for_one(path, **kwargs):
+        if "test_0002" in str(path):
+            raise MemoryError("too large")
+        return read(path, **kwargs)
+
+    monkeypatch.setattr(probabilities, "read_image", fail_for_one)
+    rest = dict(predict_requested(members, images, failures))
+    assert failures == {"test_0002": "MemoryError: too large"}
+    assert list(rest) == ["test_0000", "test_0001", "test_0003"]
+    for name, maps in rest.items():
+        np.testing.assert_array_equal(maps, whole[name])
+    monkeypatch.delenv("KAGGLE_IS_COMPETITION_RERUN")
+    with pytest.raises(MemoryError):
+        list(predict_requested(members, images, {}))
+
+
+def test_a_rerun_predicts_what_is_predicted_elsewhere(data, rerun, members, monkeypatch):
+    images, _ = list_requested(data)
+    found = dict(predict_requested(members, images, {}))
+    for name, maps in zip(images["sample_id"], predict_member_maps(members, list(images["image_path"])), strict=True):
+        np.testing.assert_array_equal(found[name], maps)
+
+
+def test_failures_are_counted_aloud_and_a_few_are_named():
+    said = describe_failures({str(number): "is gone" for number in range(7)}, 9)
+    assert said.startswith("7 of 9 images could not be predicted and got an empty mask: 0 (is gone), 1 (is gone)")
+    assert said.endswith("4 (is gone) and 2 more")
+    assert describe_failures({}, 9) == "all of 9 images were predicted"
+
+
+def test_nothing_is_trained_in_a_rerun(rerun, tiny, tmp_path):
+    from seglib.training import fit_members
+
+    with pytest.raises(InputError, match="hidden rerun, in which nothing is trained; submit the kernel of 05"):
+        fit_members(pd.DataFrame(), pd.DataFrame(), tiny, tmp_path, tmp_path)
+    assert reruns.is_hidden_rerun()
