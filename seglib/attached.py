@@ -44,11 +44,7 @@ def continue_attached(output_dir: Path, config: Config | None = None) -> Path | 
     if not mounts.INPUTS.is_dir() or _is_run(output_dir):
         return None
     runs = find_attached()
-    fitting = [run for run in runs if config is None or find_difference(config, run.config) is None]
-    for run in runs:
-        if run not in fitting:
-            name = find_difference(config, run.config)
-            print(f"not used: {run.folder}, a run with {name}={getattr(run.config, name)}")
+    fitting = [run for run in runs if config is None or _says_why_not(run, config) is None]
     if not fitting:
         if config is None:
             raise InputError(
@@ -57,10 +53,20 @@ def continue_attached(output_dir: Path, config: Config | None = None) -> Path | 
             )
         return None
     chosen = _choose(fitting)
-    _copy(chosen.folder, output_dir)
+    _copy(chosen.folder, output_dir, left_behind=LEFT_BEHIND | (set() if config else {"last.ckpt"}))
     (output_dir / "figures").mkdir(exist_ok=True)
     print(f"goes on with {chosen.folder}, trained for {chosen.epochs} epochs")
     return chosen.folder
+
+
+def _says_why_not(run: Run, config: Config) -> str | None:
+    """Why training cannot go on from a run, which is printed; None where it can."""
+    name = find_difference(config, run.config)
+    why = f"a run with {name}={getattr(run.config, name)}" if name else None
+    why = "an ensemble" if (run.folder / "ensemble.json").exists() else why
+    if why:
+        print(f"not used: {run.folder}, {why}")
+    return why
 
 
 def find_attached() -> list[Run]:
@@ -97,11 +103,11 @@ def _read_text(path: Path) -> str:
     return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(source: Path, target: Path, *, left_behind: set[str]) -> None:
     """The files, not their modes: inputs are read-only. ``config.json`` comes last, as it makes a folder a run."""
     paths = [path for path in sorted(source.rglob("*")) if path.is_file() and path.suffix != ".ipynb"]
     for path in sorted(paths, key=lambda path: path.name == "config.json"):
         place = path.relative_to(source)
-        if not LEFT_BEHIND & set(place.parts):
+        if not left_behind & set(place.parts):
             (target / place).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target / place)

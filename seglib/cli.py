@@ -174,6 +174,54 @@ def _compare(arguments: argparse.Namespace) -> None:
         print(f"     {metrics.describe_comparison(facts)}")
 
 
+def _kaggle(arguments: argparse.Namespace) -> int:
+    from seglib import kernels, pushes
+
+    out = Path(arguments.out).absolute()
+    if arguments.run or arguments.preset or arguments.set:
+        _bundle(arguments, out)
+    elif not (arguments.push or arguments.status or arguments.fetch):
+        raise errors.InputError("nothing to do; name --run RUN or --preset NAME, or say --push, --status or --fetch")
+    if arguments.push:
+        pushes.push_bundle(out, say=lambda line: print(line, flush=True))
+    states = pushes.list_states(out) if arguments.status else []
+    for name, state in states:
+        print(f"{name}  {state}")
+    if arguments.fetch:
+        for folder in pushes.fetch_outputs(out, out / kernels.OUTPUTS):
+            print(f"output of {folder.name}: {folder}")
+    return int(any(state.startswith(pushes.BAD) for _, state in states))
+
+
+def _bundle(arguments: argparse.Namespace, out: Path) -> None:
+    from seglib import kaggle, runs
+
+    if arguments.run and (arguments.preset or arguments.set):
+        raise errors.InputError("--run has its own numbers; leave out --preset and --set, or leave out --run")
+    if arguments.owner is None:
+        raise errors.InputError("whose kernels will they be? give --owner, the last part of your page's address")
+    if arguments.run:
+        recipe = kaggle.read_recipe(Path(arguments.run).absolute())
+    else:
+        preset = arguments.preset or "baseline"
+        recipe = kaggle.Recipe(preset, runs.parse_settings(preset, arguments.set))
+    called = Path(arguments.run).absolute().name if arguments.run else recipe.preset
+    kernels = kaggle.make_bundle(
+        recipe,
+        out,
+        owner=arguments.owner,
+        name=arguments.name or called.lower().replace("_", "-"),
+        competition=arguments.competition,
+        datasets=arguments.dataset,
+        only=arguments.only,
+        hours=arguments.hours,
+        parts=arguments.parts,
+    )
+    for kernel in kernels:
+        print(f"{kernel.id}  reads {kernel.follows.id if kernel.follows else 'the data set'}")
+    print(f"ready in {out}; send it with seglib kaggle --out {arguments.out} --push")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="seglib", description="Segment medical images in two dimensions.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -211,6 +259,34 @@ def _parser() -> argparse.ArgumentParser:
     get.add_argument("name")
     get.add_argument("--out", metavar="DIR", required=True, help="where the tree is laid out")
     get.set_defaults(command=_get)
+
+    send = commands.add_parser("kaggle", help="send a run to Kaggle: a data set, and a kernel for each notebook")
+    send.add_argument(
+        "--run", metavar="DIR", help="a run; a trained one is evaluated and submitted, another trained on"
+    )
+    send.add_argument("--preset", metavar="NAME", help="without --run: train there from the start by this preset")
+    send.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="change one setting; repeatable")
+    send.add_argument(
+        "--owner", metavar="NAME", help="whose kernels they will be: the last part of your page's address"
+    )
+    send.add_argument("--competition", metavar="SLUG", help="whose images: the last part of its address")
+    send.add_argument(
+        "--dataset", metavar="OWNER/SLUG", action="append", default=[], help="images of a data set; repeatable"
+    )
+    send.add_argument("--out", metavar="DIR", required=True, help="folder of what is sent, and of what comes back")
+    send.add_argument("--name", metavar="NAME", help="in the titles on Kaggle (default: that of the run's folder)")
+    send.add_argument("--only", metavar="NUMBERS", help="notebooks, such as 04,05")
+    send.add_argument(
+        "--hours",
+        type=float,
+        default=8.5,
+        help="limit of a kernel that trains (default: %(default)s; Kaggle's is 12 or 9)",
+    )
+    send.add_argument("--parts", type=int, default=1, metavar="N", help="kernels in a row that train (default: 1)")
+    send.add_argument("--push", action="store_true", help="send it, wait, and fail where anything failed")
+    send.add_argument("--status", action="store_true", help="how the kernels are doing; exit code 1 if one failed")
+    send.add_argument("--fetch", action="store_true", help="bring outputs of kernels to DIR/outputs")
+    send.set_defaults(command=_kaggle)
 
     phantoms = commands.add_parser("phantoms", help="write a made-up data set to try things with")
     phantoms.add_argument("--out", metavar="DIR", required=True)

@@ -18,6 +18,8 @@ from typing import Any
 import nbformat
 import pandas as pd
 import papermill
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
 from traitlets.config import Config as KernelSettings
 
 import seglib
@@ -280,6 +282,16 @@ def run_notebook(name: str, output: Path, parameters: Mapping[str, Any]) -> None
     except Exception as error:  # a dead kernel and a time-out raise types of nbclient
         raise RuntimeError(f"{name} did not end ({type(error).__name__}: {error}); is there enough memory?") from error
     os.replace(part, output)
+
+
+def inject_parameters(name: str, parameters: Mapping[str, Any], path: Path) -> None:
+    """Write a notebook with a cell of parameters behind its own, as papermill writes it, and nothing else changed."""
+    notebook = nbformat.read(find_notebook(name), as_version=4)
+    told = parameterize_notebook(load_notebook_node(str(find_notebook(name))), dict(parameters))
+    (place,) = [row for row, cell in enumerate(told.cells) if "injected-parameters" in cell.metadata.get("tags", [])]
+    told.cells[place].id = "injected"  # papermill's is another one each time
+    notebook.cells.insert(place, told.cells[place])
+    write_text(path, nbformat.writes(notebook) + "\n")
 
 
 def _check_completed(path: Path) -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from seglib.errors import InputError
 from seglib.masks import score_masks
+from seglib.mounts import is_kaggle
 from seglib.paths import write_text
 
 DEFAULT_COLUMNS = ("id", "rle")
@@ -113,6 +114,19 @@ def write_submission(path: Path, rle_by_id: Mapping[str, str], *, template: Path
     table = pd.DataFrame(rows, columns=list(columns[:2]))
     write_text(path, table.to_csv(index=False))
     return table
+
+
+def hand_in(path: Path) -> Path | None:
+    """On Kaggle, a copy of the submission where code competitions look for it: in the working directory.
+
+    Returns:
+        The copy; None elsewhere.
+    """
+    if not is_kaggle():
+        return None
+    place = Path.cwd() / "submission.csv"
+    write_text(place, path.read_text(encoding="utf-8"))
+    return place
 
 
 def read_template(path: Path) -> tuple[Sequence[str], list[str]]:
