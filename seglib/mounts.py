@@ -32,6 +32,12 @@ def find_inputs(is_wanted: Callable[[Path], bool], *, depth: int = SEARCH_DEPTH)
     return list(found.values())
 
 
+def find_file(name: str) -> Path | None:
+    """A file of this name among the inputs; None where there is none."""
+    found = (folder / name for folder in _walk(INPUTS, lambda _: False, SEARCH_DEPTH) if (folder / name).is_file())
+    return next(found, None)
+
+
 def describe_inputs() -> str:
     """What the inputs hold, in words for a message: the folders that have no folder in them, a few of them."""
     if not INPUTS.is_dir():

@@ -178,7 +178,8 @@ def fit_member(
 ) -> pd.DataFrame:
     """Train the network that holds out ``config.fold``, in ``folder``; its history."""
     train, val = split_samples(samples, folds, config.fold)
-    return fit(build_model(config), *make_loaders(train, val, config, cache_dir), config, folder)
+    begins = not (folder / "checkpoints" / "last.ckpt").exists()  # going on, the weights come from there
+    return fit(build_model(config, pretrained=begins), *make_loaders(train, val, config, cache_dir), config, folder)
 
 
 def fit(

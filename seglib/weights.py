@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from seglib.errors import InputError
+from seglib.mounts import find_file
 
 Weights = dict[str, Tensor]
 LITE_PATTERN = re.compile(r"tu-tf_efficientnet_lite([0-2])")
@@ -64,11 +65,12 @@ def _fit_channels(value: Tensor, wanted: Tensor) -> Tensor:
 
 
 def read_weight_file(path: Path) -> Weights:
-    """The tensors of a file by name.
+    """The tensors of a file by name; on Kaggle, where the file is not, one of its name among the inputs.
 
     Raises:
         InputError: if the file is missing or holds no state dict.
     """
+    path = path if path.is_file() else find_file(path.name) or path
     if not path.is_file():
         raise InputError(f"there is no weight file {path}; check its spelling, or set encoder_weights=none")
     try:

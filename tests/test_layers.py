@@ -32,7 +32,7 @@ ALLOWED = {
     "problems": LEAF | {"checks", "duplicates", "folds", "images", "samples", "traits"},
     "cache": {"images", "progress"},
     "batches": {"cache", "config"},
-    "weights": LEAF,
+    "weights": LEAF | {"mounts"},
     "models": LEAF | {"config", "weights"},
     "durations": {"config", "losses", "models"},
     "checkpoints": LEAF | {"config", "models", "paths"},

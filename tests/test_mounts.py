@@ -29,6 +29,13 @@ def test_what_the_inputs_hold_is_said_by_their_ends_and_not_without_end(inputs):
     assert mounts.describe_inputs() == f"{inputs}, which holds {', '.join(f'a/{n:02}' for n in range(12))} and 3 more"
 
 
+def test_a_file_is_found_by_its_name(inputs):
+    (inputs / "datasets" / "a" / "b").mkdir(parents=True)
+    (inputs / "datasets" / "a" / "b" / "mine.pth").touch()
+    assert mounts.find_file("mine.pth") == inputs / "datasets/a/b/mine.pth"
+    assert mounts.find_file("yours.pth") is None
+
+
 def test_inputs_that_are_not_there_are_empty(inputs, monkeypatch):
     monkeypatch.setattr(mounts, "INPUTS", inputs / "absent")
     assert mounts.find_inputs(lambda _: True) == []
