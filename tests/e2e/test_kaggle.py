@@ -45,8 +45,10 @@ LAYOUTS = {
 
 
 def confine(command, inputs):
-    """The command without any network but the loopback, and with inputs mounted read-only, where the system allows it."""
-    script = f'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && {sys.executable} -c "{LOOPBACK}" && exec "$@"'
+    """The command with no network but the loopback and with read-only inputs, where the system allows it."""
+    script = (
+        f'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && "{sys.executable}" -c "{LOOPBACK}" && exec "$@"'
+    )
     wrapped = ["unshare", "--user", "--map-root-user", "--net", "--mount", "sh", "-c", script, str(inputs)]
     able = shutil.which("unshare") and subprocess.run([*wrapped, "true"], capture_output=True).returncode == 0
     return [*wrapped, *command] if able else command
