@@ -9,6 +9,7 @@ from torch import nn
 from seglib.config import Config
 from seglib.losses import bce_dice_loss
 from seglib.models import autocast, scale_images
+from seglib.ranks import count_devices
 
 LONG_RUN_SECONDS = 3600  # a run expected to last longer names its cure
 
@@ -27,7 +28,8 @@ def planned_epochs(config: Config, steps_per_epoch: int) -> int:
 def estimate_seconds(network: nn.Module, config: Config, *, train_size: int, val_size: int) -> float:
     """How long training all folds would last at most on this machine, from one small step done for real.
 
-    The optimizer is not called, so the network keeps its weights.
+    GPUs that share the batches are taken to be so many times as fast as one. The optimizer is not called, so the
+    network keeps its weights.
 
     Args:
         network: the one to be trained; it is left as it was.
@@ -39,7 +41,8 @@ def estimate_seconds(network: nn.Module, config: Config, *, train_size: int, val
     steps = max(1, train_size // config.batch_size)
     epochs = planned_epochs(config, steps)
     trained = min(steps, config.max_steps or steps) * config.batch_size
-    return config.folds * epochs * (trained + val_size / 3) * per_image
+    gpus = count_devices(config) if torch.cuda.is_available() else 1  # several processes on a CPU share its cores
+    return config.folds * epochs * (trained + val_size / 3) * per_image / gpus
 
 
 def _seconds_per_image(network: nn.Module, config: Config) -> float:
