@@ -234,7 +234,7 @@ def fit(
     trainer = pl.Trainer(
         max_epochs=epochs,
         limit_train_batches=steps_per_epoch,
-        **_spread(find_rank()),
+        **_spread(find_rank(), config),
         precision=PRECISION_NAMES[choose_precision(config.precision)],
         gradient_clip_val=config.gradient_clip or None,
         callbacks=_callbacks(config, output_dir, find_rank()),
@@ -249,8 +249,12 @@ def fit(
     return pd.read_csv(output_dir / "history.csv")
 
 
-def _spread(rank: Rank) -> dict[str, Any]:
-    """What Lightning has to know about the processes: torchrun or SLURM started them, and our samplers share for it."""
+def _spread(rank: Rank, config: Config) -> dict[str, Any]:
+    """What Lightning has to know about the processes: torchrun or SLURM started them, and our samplers share for it.
+
+    Many networks of smp carry weights that nothing flows through, such as the head of an EfficientNet; the processes
+    would wait for the gradients of those unless told to look for them, which costs a little in every step.
+    """
     if rank.count == 1:
         return {"accelerator": "auto", "devices": 1}
     gpu = torch.cuda.is_available()
@@ -258,7 +262,7 @@ def _spread(rank: Rank) -> dict[str, Any]:
         "accelerator": "gpu" if gpu else "cpu",
         "devices": rank.neighbours,
         "num_nodes": rank.nodes,
-        "strategy": "ddp",
+        "strategy": "ddp" if config.architecture == "plain" else "ddp_find_unused_parameters_true",
         "use_distributed_sampler": False,
         "sync_batchnorm": gpu,  # torch has it for GPUs only: on a CPU each process norms by its own part of a batch
     }
