@@ -1,7 +1,7 @@
 """How many processes share the batches of a network, and how they are started from one that runs a notebook.
 
-A process that took part in the sharing would have to be forked or started before it used a GPU; a notebook has used it.
-So ``torch.distributed.run`` starts all of them anew, each runs ``seglib.rank``, and the notebook waits and listens.
+A process that has used a GPU cannot be forked, and a notebook has used one before it trains. So
+``torch.distributed.run`` starts all the processes anew, each runs ``seglib.rank``, and the notebook waits and listens.
 Where torchrun or SLURM started the processes already, nothing is started: ``find_rank`` says which of them this one is.
 """
 
@@ -89,23 +89,17 @@ def count_devices(config: Config) -> int:
 
 
 def describe_devices(config: Config) -> str:
-    """What will compute, in a sentence.
-
-    Example:
-        >>> describe_devices(Config(batch_size=16, devices=1))[-8:]
-        'computes'
+    """What will compute, in a sentence: "2 GPUs share every batch of 16 images".
 
     Raises:
         InputError: as ``count_devices``.
     """
     count, gpus = count_devices(config), _count_gpus()
-    if count == 1:
-        idle = f" ({gpus - 1} more stay idle)" if gpus > 1 else ""
-        return f"one GPU computes{idle}" if gpus else "the CPU computes"
-    if find_rank().count > 1 or not gpus:
-        return f"{count} {'GPUs' if gpus else 'processes on the CPU'} share every batch of {config.batch_size} images"
-    idle = f"; {gpus - count} more stay idle" if gpus > count else ""
-    return f"{count} GPUs share every batch of {config.batch_size} images{idle}"
+    idle = find_rank() == ALONE and gpus > count
+    if count > 1:
+        who = f"{count} of {gpus} GPUs" if idle else f"{count} GPUs" if gpus else f"{count} processes on the CPU"
+        return f"{who} share every batch of {config.batch_size} images"
+    return f"one of {gpus} GPUs computes" if idle else "one GPU computes" if gpus else "the CPU computes"
 
 
 def share_batch(config: Config, count: int) -> int:

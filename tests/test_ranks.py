@@ -18,13 +18,15 @@ from seglib.checkpoints import load_checkpoint, load_members
 from seglib.config import make_config
 from seglib.errors import InputError
 from seglib.folds import assign_folds
-from seglib.models import build_model
+from seglib.losses import LOSSES
+from seglib.models import build_model, scale_images
 from seglib.ranks import ALONE, Order, Rank, count_devices, describe_devices, find_rank, read_order, write_order
 from seglib.samples import list_samples
 from seglib.training import Segmenter, fit_members
 
-# Relative. Sums over a batch are added up in another order; measured over 5 epochs of 8 runs: at most 5e-6 of a loss.
-TOLERANCE = 5e-5
+# Sums over a batch are added up in another order, and Adam makes a step of any gradient that should be nothing.
+# Measured over 9 networks of 5 epochs: at most 6e-6 of a loss, and 5e-4 of a score, which is a pixel or two.
+LOSS_TOLERANCE, SCORE_TOLERANCE = 5e-5, 2e-3  # relative, absolute
 
 
 @pytest.fixture
@@ -61,16 +63,20 @@ def rows_of(loader):
 
 
 def assert_alike(first, second):
-    columns = ["epoch", "train_loss", "val_loss", "val_dice", "val_iou", "val_loss_seed", "lr"]
-    pd.testing.assert_frame_equal(first[columns], second[columns], rtol=TOLERANCE)
+    losses, scores = ["epoch", "train_loss", "val_loss", "val_loss_seed", "lr"], ["val_dice", "val_iou"]
+    pd.testing.assert_frame_equal(first[losses], second[losses], rtol=LOSS_TOLERANCE)
+    pd.testing.assert_frame_equal(first[scores], second[scores], rtol=0, atol=SCORE_TOLERANCE)
 
 
-def assert_same_weights(first, second, name="best"):
-    ours, theirs = (
-        load_checkpoint(folder / "checkpoints" / f"{name}.ckpt")[0].state_dict() for folder in (first, second)
-    )
-    for key, value in ours.items():
-        torch.testing.assert_close(value, theirs[key], rtol=1e-3, atol=1e-4)
+def weights_of(network):
+    return torch.cat([value.ravel() for value in network.state_dict().values()])
+
+
+def assert_same_weights(first, second, name):
+    """What differs is little beside what was learnt."""
+    (network, config), (other, _) = (load_checkpoint(run / "checkpoints" / f"{name}.ckpt") for run in (first, second))
+    learnt = weights_of(network) - weights_of(build_model(config))
+    assert (weights_of(network) - weights_of(other)).norm() < 0.05 * learnt.norm()
 
 
 # which process this is, and how many there will be
@@ -102,9 +108,9 @@ def test_a_process_knows_which_of_those_started_together_it_is(monkeypatch, envi
         (0, {"devices": 2}, 2, "2 processes on the CPU share every batch of 16 images"),
         (1, {}, 1, "one GPU computes"),
         (2, {}, 2, "2 GPUs share every batch of 16 images"),
-        (2, {"devices": 1}, 1, "one GPU computes (1 more stay idle)"),
-        (3, {}, 2, "2 GPUs share every batch of 16 images; 1 more stay idle"),
-        (2, {"batch_size": 5}, 1, "one GPU computes (1 more stay idle)"),
+        (2, {"devices": 1}, 1, "one of 2 GPUs computes"),
+        (3, {}, 2, "2 of 3 GPUs share every batch of 16 images"),
+        (2, {"batch_size": 5}, 1, "one of 2 GPUs computes"),
     ],
 )
 def test_as_many_devices_compute_as_there_are_and_can_share_a_batch(gpus, available, settings, count, words):
@@ -163,6 +169,21 @@ def test_processes_see_together_the_very_batches_that_one_would_see(data, tiny, 
         for name, value in expected.items():
             together = torch.stack([share[name] for share in shares], dim=1).flatten(0, 1)
             assert torch.equal(together, value[:used])
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_mean_of_their_gradients_is_the_gradient_of_one(data, tiny, tmp_path, loss):
+    network = build_model(tiny)
+
+    def gradient(rank):
+        batch = next(iter(make_loaders(data[0][:8], data[0][8:], tiny, tmp_path, rank)[0]))
+        network.zero_grad()
+        LOSSES[loss](network(scale_images(batch["image"])), batch["mask"]).backward()
+        return torch.cat([parameter.grad.ravel() for parameter in network.parameters()])
+
+    whole, parts = gradient(ALONE), [gradient(Rank(index, 2)) for index in range(2)]
+    assert (sum(parts) / 2 - whole).norm() < 1e-5 * whole.norm()
+    assert (parts[0] - whole).norm() > 1e-3 * whole.norm()
 
 
 @pytest.mark.parametrize(("size", "count", "batch_size"), [(14, 2, 4), (14, 3, 3), (14, 4, 4), (16, 4, 4)])
@@ -336,7 +357,7 @@ def test_a_run_cut_off_alone_and_finished_by_two_is_the_run_of_one(train, monkey
     lines = capfd.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines] == ["3/5", "4/5", "5/5"]
     assert_alike(whole, shared)
-    assert_same_weights(alone, two)
+    assert_same_weights(alone, two, "best")
     assert_same_weights(alone, two, "last")
     assert sorted(path.name for path in two.iterdir()) == ["checkpoints", "history.csv"]
     with pytest.raises(InputError, match=r"two holds a run with epochs=5, not 6; choose another output folder"):
