@@ -25,8 +25,9 @@ from seglib.samples import list_samples
 from seglib.training import Segmenter, fit_members
 
 # Sums over a batch are added up in another order, and Adam makes a step of any gradient that should be nothing.
-# Measured over 9 networks of 5 epochs: at most 6e-6 of a loss, and 5e-4 of a score, which is a pixel or two.
-LOSS_TOLERANCE, SCORE_TOLERANCE = 5e-5, 2e-3  # relative, absolute
+# Measured over 9 networks of 5 epochs: at most 2e-6 of a loss at a rate of 1e-3, and 5e-4 at 5e-3; 2e-3 of a score;
+# just as much as one process with two threads differs from one with one.
+LOSS_TOLERANCE, SCORE_TOLERANCE = 1e-3, 5e-3  # relative, absolute
 
 
 @pytest.fixture
