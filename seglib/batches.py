@@ -1,7 +1,7 @@
 """Table -> tensors: augmentation, data set, loaders. albumentations lives here only."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
 
@@ -12,6 +12,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from seglib.cache import Cache, build_cache
 from seglib.config import Config
+from seglib.errors import InputError
+from seglib.ranks import ALONE, Rank, share_batch
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # before its import, which otherwise asks the network
 
@@ -109,10 +111,18 @@ class SeededSampler(Sampler[tuple[int, int]]):
     """Rows in an order drawn anew for every epoch, each with a seed for its augmentation.
 
     Everything follows from (seed, epoch), so a run that resumes at epoch 7 sees what an uninterrupted one saw there.
+
+    Args:
+        size: number of samples.
+        seed: of the order and of the seeds.
+        shuffle: False keeps the samples in their order.
+        places: which places of the whole order this process takes; None: all of them. Processes that share an epoch
+            draw the same order, and each takes its own places.
     """
 
-    def __init__(self, size: int, *, seed: int, shuffle: bool) -> None:
+    def __init__(self, size: int, *, seed: int, shuffle: bool, places: Sequence[int] | None = None) -> None:
         self.size, self.seed, self.shuffle, self.epoch = size, seed, shuffle, 0
+        self.places = range(size) if places is None else places
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch; the training loop calls this before each one."""
@@ -120,18 +130,19 @@ class SeededSampler(Sampler[tuple[int, int]]):
 
     def __len__(self) -> int:
         """Number of rows."""
-        return self.size
+        return len(self.places)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """Pairs of a row and a seed."""
         rng = np.random.default_rng([self.seed, self.epoch])
         rows = rng.permutation(self.size) if self.shuffle else np.arange(self.size)
         seeds = rng.integers(2**32, size=self.size)
-        return iter(zip(rows.tolist(), seeds.tolist(), strict=True))
+        pairs = list(zip(rows.tolist(), seeds.tolist(), strict=True))
+        return iter([pairs[place] for place in self.places])
 
 
 def make_loaders(
-    train: pd.DataFrame, val: pd.DataFrame, config: Config, cache_dir: Path
+    train: pd.DataFrame, val: pd.DataFrame, config: Config, cache_dir: Path, rank: Rank = ALONE
 ) -> tuple[DataLoader, DataLoader]:
     """Loaders of the training samples (shuffled, augmented) and of the validation samples (in order, as they are).
 
@@ -140,9 +151,14 @@ def make_loaders(
         val: the same for the held-out samples.
         config: ``in_channels`` and ``white`` must be known (not None).
         cache_dir: where the decoded images are kept.
+        rank: which of the processes that share the epoch this is. Each gets its part of every training batch, but whole
+            validation batches in turn, as there a loss may depend on what else is in the batch.
 
     Returns:
         Two loaders of batches: ``image`` uint8 (N, C, H, W), ``mask`` uint8 (N, 1, H, W) in {0, 1} and ``row`` (N,).
+
+    Raises:
+        InputError: if the processes cannot share a batch, or are more than the training images.
     """
     size = {"size": config.image_size, "channels": config.in_channels, "white": config.white}
     both = pd.concat([train, val]).sort_values("sample_id", ignore_index=True)  # so that all folds share one cache
@@ -151,17 +167,41 @@ def make_loaders(
     transform = make(config.in_channels, config.symmetries)
     train_data = SampleDataset(cache, place[train["sample_id"]].to_numpy(), transform)
     val_data = SampleDataset(cache, place[val["sample_id"]].to_numpy())
-    return _loader(train_data, config, training=True), _loader(val_data, config, training=False)
+    if rank.count > len(train_data):
+        raise InputError(f"{len(train_data)} training images cannot be shared by {rank.count} processes; set devices=1")
+    return _train_loader(train_data, config, rank), _val_loader(val_data, config, rank)
 
 
-def _loader(data: SampleDataset, config: Config, *, training: bool) -> DataLoader:
-    workers = _worker_count(config)
+def _train_loader(data: SampleDataset, config: Config, rank: Rank) -> DataLoader:
+    """Every ``rank.count``-th image: of each batch that one process would see, every process gets an equal part."""
+    batch = share_batch(config, rank.count)
+    # a ragged last batch makes noisy gradients and batch statistics; there must be another one to learn from
+    drop_last = len(data) >= config.batch_size
+    unit = config.batch_size if drop_last else rank.count
+    shared = len(data) if rank.count == 1 else len(data) // unit * unit
+    places = range(rank.index, shared, rank.count)
+    sampler = SeededSampler(len(data), seed=config.member_seed, shuffle=True, places=places)
+    return _loader(data, sampler, batch, config, rank, drop_last=drop_last)
+
+
+def _val_loader(data: SampleDataset, config: Config, rank: Rank) -> DataLoader:
+    """Every ``rank.count``-th batch; where there are fewer than processes, some are seen twice, so that all see one."""
+    starts = range(0, len(data), config.batch_size)
+    mine = starts[rank.index :: rank.count] or [starts[rank.index % len(starts)]]
+    places = [place for start in mine for place in range(len(data))[start : start + config.batch_size]]
+    sampler = SeededSampler(len(data), seed=config.member_seed, shuffle=False, places=places)
+    return _loader(data, sampler, config.batch_size, config, rank, drop_last=False)
+
+
+def _loader(
+    data: SampleDataset, sampler: SeededSampler, batch_size: int, config: Config, rank: Rank, *, drop_last: bool
+) -> DataLoader:
+    workers = _worker_count(config, rank)
     return DataLoader(
         data,
-        batch_size=config.batch_size,
-        sampler=SeededSampler(len(data), seed=config.member_seed, shuffle=training),
-        # a ragged last batch makes noisy gradients and batch statistics; there must be another one to learn from
-        drop_last=training and len(data) >= config.batch_size,
+        batch_size=batch_size,
+        sampler=sampler,
+        drop_last=drop_last,
         num_workers=workers,
         worker_init_fn=_one_thread,
         persistent_workers=workers > 0,
@@ -173,8 +213,8 @@ def _one_thread(_: int) -> None:
     cv2.setNumThreads(0)  # workers are the parallelism; threads inside them fight over the cores
 
 
-def _worker_count(config: Config) -> int:
+def _worker_count(config: Config, rank: Rank) -> int:
     """On a CPU the network itself uses every core and a worker would only take its turn."""
     if config.num_workers >= 0:
         return config.num_workers
-    return min(8, os.cpu_count() or 1) if torch.cuda.is_available() else 0
+    return min(8, max(1, (os.cpu_count() or 1) // rank.neighbours)) if torch.cuda.is_available() else 0

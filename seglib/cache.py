@@ -3,7 +3,9 @@
 import hashlib
 import os
 import shutil
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,11 @@ import pandas as pd
 
 from seglib.images import read_image, read_mask, resize_image, resize_mask
 from seglib.progress import track
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 VERSION = 1  # raise it when what is stored changes
 
@@ -44,14 +51,34 @@ def build_cache(samples: pd.DataFrame, folder: Path, *, size: int, channels: int
     """
     place = folder / _key(samples, size, channels, white)
     if not place.is_dir():
-        part = folder / f".{place.name}.{os.getpid()}.part"
-        part.mkdir(parents=True, exist_ok=True)
-        try:
-            _fill(samples, part, size, channels, white)
-            _rename_unless_there(part, place)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        with _one_at_a_time(folder / f".{place.name}.lock"):
+            _build(samples, place, size, channels, white)
     return Cache(np.load(place / "images.npy", mmap_mode="r"), np.load(place / "masks.npy", mmap_mode="r"))
+
+
+def _build(samples: pd.DataFrame, place: Path, size: int, channels: int, white: float) -> None:
+    if place.is_dir():  # by a process we waited for
+        return
+    part = place.with_name(f".{place.name}.{os.getpid()}.part")
+    part.mkdir(exist_ok=True)
+    try:
+        _fill(samples, part, size, channels, white)
+        _rename_unless_there(part, place)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def _one_at_a_time(path: Path) -> Iterator[None]:
+    """Processes that start together do the work once: the others wait for the first one, or for its end if it dies."""
+    with open(path, "w") as lock:
+        if fcntl is not None:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def _key(samples: pd.DataFrame, size: int, channels: int, white: float) -> str:

@@ -66,7 +66,7 @@ class Config:
     precision: str = "32"  # auto, 32, bf16 or 16 (mixed)
     seed: int = 0  # of the split, the weights, the shuffling and the augmentation
     max_hours: float = 0.0  # training stops after an epoch that leaves no time for another, to go on later; 0: no limit
-    devices: int = 0  # processes that share the batches of a network; 0: one for each GPU, or one on a CPU
+    devices: int = 0  # processes that share every batch; 0: as many as there are GPUs and divide it, or one on a CPU
     # prediction
     tta: int = 1  # symmetries of the square averaged: 1 none, 2 and 4 mirrors, 8 mirrors and quarter turns
     # submission

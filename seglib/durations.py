@@ -1,20 +1,17 @@
-"""How long training will last, said before it starts; and how much of its time is left."""
+"""How long training will last, said before it starts."""
 
 import math
-import os
 import time
 
-import psutil
 import torch
 from torch import nn
 
 from seglib.config import Config
 from seglib.losses import bce_dice_loss
 from seglib.models import autocast, scale_images
+from seglib.ranks import count_devices
 
 LONG_RUN_SECONDS = 3600  # a run expected to last longer names its cure
-STARTED = "SEGLIB_STARTED"  # variable in which a process tells its children when the clock began to run
-MARGIN = 1.2  # epochs are not all as long as the longest so far; the rest is for what comes after the last one
 
 
 def planned_epochs(config: Config, steps_per_epoch: int) -> int:
@@ -31,7 +28,8 @@ def planned_epochs(config: Config, steps_per_epoch: int) -> int:
 def estimate_seconds(network: nn.Module, config: Config, *, train_size: int, val_size: int) -> float:
     """How long training all folds would last at most on this machine, from one small step done for real.
 
-    The optimizer is not called, so the network keeps its weights.
+    GPUs that share the batches are taken to be so many times as fast as one. The optimizer is not called, so the
+    network keeps its weights.
 
     Args:
         network: the one to be trained; it is left as it was.
@@ -43,7 +41,8 @@ def estimate_seconds(network: nn.Module, config: Config, *, train_size: int, val
     steps = max(1, train_size // config.batch_size)
     epochs = planned_epochs(config, steps)
     trained = min(steps, config.max_steps or steps) * config.batch_size
-    return config.folds * epochs * (trained + val_size / 3) * per_image
+    gpus = count_devices(config) if torch.cuda.is_available() else 1  # several processes on a CPU share its cores
+    return config.folds * epochs * (trained + val_size / 3) * per_image / gpus
 
 
 def _seconds_per_image(network: nn.Module, config: Config) -> float:
@@ -86,19 +85,3 @@ def describe_duration(seconds: float) -> str:
         f"training may take up to {seconds / 3600:.0f} hours on this machine (early stopping may end it sooner); "
         "a GPU, the preset quick (PRESET=quick), or fewer epochs or a smaller image_size (--set epochs=5) is the cure"
     )
-
-
-def start_of_clock() -> float:
-    """Seconds since 1970 at which this process began, or the one that started it to train with it."""
-    return float(os.environ.get(STARTED) or psutil.Process().create_time())
-
-
-def is_time_up(config: Config, epoch_seconds: float) -> bool:
-    """Whether another epoch might end after ``config.max_hours`` of the clock, which runs since the process began.
-
-    Args:
-        config: ``max_hours`` 0 is no limit.
-        epoch_seconds: the longest epoch so far.
-    """
-    spent = time.time() - start_of_clock()
-    return 0 < config.max_hours * 3600 < spent + MARGIN * epoch_seconds

@@ -18,8 +18,9 @@ from tqdm import tqdm
 
 from seglib.batches import Batch, make_loaders
 from seglib.checkpoints import load_checkpoint, member_dir
+from seglib.clock import is_time_up
 from seglib.config import Config, find_difference, parse_loss
-from seglib.durations import is_time_up, planned_epochs
+from seglib.durations import planned_epochs
 from seglib.errors import InputError
 from seglib.folds import split_samples
 from seglib.losses import combine_losses, seed_loss
@@ -28,6 +29,7 @@ from seglib.models import build_model, choose_precision, scale_images
 from seglib.mounts import is_hidden_rerun
 from seglib.paths import write_text
 from seglib.progress import track
+from seglib.ranks import Order, Rank, count_devices, find_rank, start_ranks
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", ".*IProgress not found.*")  # in a notebook it asks for widgets we do not use
@@ -46,6 +48,10 @@ class Segmenter(pl.LightningModule):
     """A network with its loss, its scores and its optimizer, as Lightning wants them.
 
     Scores during training are those at network size; ``04_evaluation`` scores at the size of the files.
+
+    Several processes may share its batches. A step averages their gradients, which is the gradient of one process, as
+    every loss of ``LOSSES`` is a mean over equal images. ``seed_loss`` is not (its Dice is pooled over the batch), so a
+    validation batch is never divided; what was measured on each is exchanged when all are done.
     """
 
     def __init__(self, network: nn.Module, config: Config, *, total_steps: int) -> None:
@@ -55,7 +61,7 @@ class Segmenter(pl.LightningModule):
         self.config = config
         self.loss = combine_losses(parse_loss(config.loss))
         self.total_steps = total_steps
-        self.val_scores: list[dict[str, Tensor]] = []
+        self.val_batches: list[dict[str, Tensor]] = []
 
     def forward(self, images: Tensor) -> Tensor:
         """Images uint8 (N, C, H, W) -> logits float (N, 1, H, W)."""
@@ -64,23 +70,36 @@ class Segmenter(pl.LightningModule):
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """The loss of one batch."""
         loss = self.loss(self(batch["image"]), batch["mask"])
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch["image"]))
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch["image"]), sync_dist=True)
         return loss
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Losses of one batch, and the scores of each of its images."""
         logits, mask = self(batch["image"]).float(), batch["mask"]
         pred = logits > 0  # a probability above 0.5
-        count = len(mask)
-        self.log("val_loss", self.loss(logits, mask), batch_size=count)
-        self.log("val_loss_seed", seed_loss(logits, mask), batch_size=count)
-        self.val_scores.append({"val_dice": dice_score(pred, mask), "val_iou": iou_score(pred, mask)})
+        losses = {"val_loss": self.loss(logits, mask), "val_loss_seed": seed_loss(logits, mask)}
+        scores = {"val_dice": dice_score(pred, mask), "val_iou": iou_score(pred, mask)}
+        self.val_batches.append({"row": batch["row"][0], **losses, **scores})
 
     def on_validation_epoch_end(self) -> None:
-        """The mean over images, whatever the batches were."""
+        """The mean over images, whatever the batches were and whoever saw them."""
+        batches = self._gather_batches()
+        images = torch.tensor(sum(len(batch["val_dice"]) for batch in batches), device=self.device)
+        for name in ("val_loss", "val_loss_seed"):
+            self.log(name, sum(batch[name] * len(batch["val_dice"]) for batch in batches) / images)
         for name in ("val_dice", "val_iou"):
-            self.log(name, torch.cat([scores[name] for scores in self.val_scores]).float().mean())
-        self.val_scores.clear()
+            self.log(name, torch.cat([batch[name] for batch in batches]).float().mean())
+        self.val_batches.clear()
+
+    def _gather_batches(self) -> list[dict[str, Tensor]]:
+        """What all processes measured, in the order of the validation samples, and every batch once."""
+        if self.trainer.world_size == 1:
+            return self.val_batches
+        mine = [{name: value.cpu() for name, value in batch.items()} for batch in self.val_batches]
+        everybody: list[Any] = [None] * self.trainer.world_size
+        torch.distributed.all_gather_object(everybody, mine)
+        by_row = {int(batch["row"]): batch for batches in everybody for batch in batches}
+        return [{name: value.to(self.device) for name, value in by_row[row].items()} for row in sorted(by_row)]
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Adam or AdamW, the rate halved on a plateau or led up and down again step by step."""
@@ -138,6 +157,9 @@ def fit_members(
 ) -> pd.DataFrame:
     """Train the network of every fold, or go on with what an interrupted run of the same folder left to do.
 
+    Where several processes are to share the batches (``ranks.count_devices``), they are started, and this one waits.
+    In a script that torchrun or SLURM's srun starts several times, its processes share them instead.
+
     Args:
         samples: table with ``sample_id``, ``image_path`` and ``mask_path``.
         folds: of ``folds.read_folds``.
@@ -150,27 +172,46 @@ def fit_members(
         The history, also left in ``history.csv``; with ``folds`` above 1 its first column is ``fold``.
 
     Raises:
-        InputError: as ``fit``; and in a hidden rerun of a competition, where nothing may be trained.
+        InputError: as ``fit``, or if the processes cannot share a batch; and in a hidden rerun of a competition, where
+            nothing may be trained.
+        RuntimeError: if one of several processes fails.
     """
     if is_hidden_rerun():
         raise InputError("this is a hidden rerun, in which nothing is trained; submit the kernel of 05_submission")
+    found, rank, count = folds["fold"].nunique(), find_rank(), count_devices(config)
+    if config.folds not in {1, found}:
+        raise InputError(f"the samples are in {found} folds, not {config.folds}; set folds={found}, or start a new run")
+    if rank.count < count:
+        make_loaders(*split_samples(samples, folds, config.fold), config, cache_dir)  # the images are decoded once
+        start_ranks(Order(samples, folds, config, output_dir, cache_dir), count)
+        return pd.read_csv(output_dir / "history.csv")
     if config.folds == 1:
         return fit_member(samples, folds, config, output_dir, cache_dir)
-    found = folds["fold"].nunique()
-    if found != config.folds:
-        raise InputError(f"the samples are in {found} folds, not {config.folds}; set folds={found}, or start a new run")
     histories = []
     for fold in range(config.folds):
         folder = member_dir(output_dir, fold)
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-        print(f"fold {fold + 1}/{config.folds}", flush=True)
+        if rank.index == 0:
+            print(f"fold {fold + 1}/{config.folds}", flush=True)
         history = fit_member(samples, folds, dataclasses.replace(config, fold=fold), folder, cache_dir)
         histories.append(history.assign(fold=fold)[["fold", *history]])
-        write_text(output_dir / "history.csv", pd.concat(histories).to_csv(index=False, float_format="%.6g"))
-        if fold + 1 < config.folds and is_time_up(config, history["seconds"].max()):
-            print(f"{config.folds - fold - 1} more folds are left for another time", flush=True)
+        if rank.index == 0:
+            write_text(output_dir / "history.csv", pd.concat(histories).to_csv(index=False, float_format="%.6g"))
+        left = config.folds - fold - 1
+        if left and _any_rank(is_time_up(config.max_hours, history["seconds"].max())):
+            if rank.index == 0:
+                print(f"{left} more folds are left for another time", flush=True)
             break
-    return pd.read_csv(output_dir / "history.csv")
+    return pd.concat(histories, ignore_index=True)
+
+
+def _any_rank(answer: bool) -> bool:
+    """Whether one of the processes that train together says yes; all have to go the same way."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return answer
+    answers: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(answers, bool(answer))
+    return any(answers)
 
 
 def fit_member(
@@ -179,7 +220,8 @@ def fit_member(
     """Train the network that holds out ``config.fold``, in ``folder``; its history."""
     train, val = split_samples(samples, folds, config.fold)
     begins = not (folder / "checkpoints" / "last.ckpt").exists()  # going on, the weights come from there
-    return fit(build_model(config, pretrained=begins), *make_loaders(train, val, config, cache_dir), config, folder)
+    network = build_model(config, pretrained=begins)
+    return fit(network, *make_loaders(train, val, config, cache_dir, find_rank()), config, folder)
 
 
 def fit(
@@ -214,11 +256,10 @@ def fit(
     trainer = pl.Trainer(
         max_epochs=epochs,
         limit_train_batches=steps_per_epoch,
-        accelerator="auto",
-        devices=1,
+        **_spread(find_rank(), config),
         precision=PRECISION_NAMES[choose_precision(config.precision)],
         gradient_clip_val=config.gradient_clip or None,
-        callbacks=_callbacks(config, output_dir),
+        callbacks=_callbacks(config, output_dir, find_rank()),
         enable_progress_bar=False,  # EpochBar is ours: one bar per epoch, and silence in a log
         logger=False,
         enable_model_summary=False,
@@ -228,6 +269,25 @@ def fit(
     with _plain_interrupts():
         trainer.fit(module, train_loader, val_loader, ckpt_path=last if last.exists() else None, weights_only=True)
     return pd.read_csv(output_dir / "history.csv")
+
+
+def _spread(rank: Rank, config: Config) -> dict[str, Any]:
+    """What Lightning has to know about the processes: torchrun or SLURM started them, and our samplers share for it.
+
+    Many networks of smp carry weights that nothing flows through, such as the head of an EfficientNet; the processes
+    would wait for the gradients of those unless told to look for them, which costs a little in every step.
+    """
+    if rank.count == 1:
+        return {"accelerator": "auto", "devices": 1}
+    gpu = torch.cuda.is_available()
+    return {
+        "accelerator": "gpu" if gpu else "cpu",
+        "devices": rank.neighbours,
+        "num_nodes": rank.nodes,
+        "strategy": "ddp" if config.architecture == "plain" else "ddp_find_unused_parameters_true",
+        "use_distributed_sampler": False,
+        "sync_batchnorm": gpu,  # torch has it for GPUs only: on a CPU each process norms by its own part of a batch
+    }
 
 
 @contextmanager
@@ -249,7 +309,7 @@ def _check_same_numbers(last: Path, config: Config) -> None:
         )
 
 
-def _callbacks(config: Config, output_dir: Path) -> list[Callback]:
+def _callbacks(config: Config, output_dir: Path, rank: Rank) -> list[Callback]:
     folder = output_dir / "checkpoints"
     mode = "min" if config.monitor == "val_loss" else "max"
     best = MovableCheckpoint(
@@ -261,7 +321,8 @@ def _callbacks(config: Config, output_dir: Path) -> list[Callback]:
         callbacks.append(LastingStop(config.monitor, patience=config.stop_patience, mode=mode))
     if config.ema_decay:
         callbacks.append(EMAWeightAveraging(decay=config.ema_decay))
-    return [EpochBar(), *callbacks, TimeLimit()]
+    callbacks.append(TimeLimit())
+    return [EpochBar(), *callbacks] if rank.index == 0 else callbacks
 
 
 class MovableCheckpoint(ModelCheckpoint):
@@ -300,9 +361,11 @@ class TimeLimit(Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Segmenter) -> None:
         """Look at it."""
         self.longest = max(self.longest, time.perf_counter() - self.started)
-        if trainer.current_epoch + 1 < trainer.max_epochs and is_time_up(module.config, self.longest):
+        hours = module.config.max_hours
+        if trainer.current_epoch + 1 < trainer.max_epochs and _any_rank(is_time_up(hours, self.longest)):
             trainer.should_stop = True
-            print(OUT_OF_TIME.format(hours=module.config.max_hours), flush=True)
+            if trainer.is_global_zero:
+                print(OUT_OF_TIME.format(hours=hours), flush=True)
 
 
 class EpochBar(Callback):
@@ -331,7 +394,10 @@ class EpochBar(Callback):
 
 
 class HistoryWriter(Callback):
-    """Keeps ``history.csv`` whole at every moment, and prints one line per epoch."""
+    """Keeps ``history.csv`` whole at every moment, and prints one line per epoch; the first of several processes does.
+
+    ``images_per_second`` counts the images of all of them.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -356,9 +422,10 @@ class HistoryWriter(Callback):
             "seconds": time.perf_counter() - self.started,
             "images_per_second": images / (self.train_ended - self.started),
         }
-        history = pd.concat([self._earlier(row["epoch"]), pd.DataFrame([row])])
-        write_text(self.path, history.to_csv(index=False, float_format="%.6g"))
-        print(_epoch_line(row, trainer.max_epochs), flush=True)
+        if trainer.is_global_zero:
+            history = pd.concat([self._earlier(row["epoch"]), pd.DataFrame([row])])
+            write_text(self.path, history.to_csv(index=False, float_format="%.6g"))
+            print(_epoch_line(row, trainer.max_epochs), flush=True)
         if not math.isfinite(row["train_loss"]):
             raise InputError(
                 f"the loss is {row['train_loss']} in epoch {row['epoch']}; lower learning_rate and start anew"
@@ -381,5 +448,11 @@ def _epoch_line(row: dict[str, float], epochs: int) -> str:
 def _quiet_lightning() -> None:
     """Keep hints for developers of Lightning out of the notebooks."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    for about in ("does not have many workers", "exists and is not empty", "number of training batches", "treespec"):
+    for about in (
+        "does not have many workers",
+        "exists and is not empty",
+        "number of training batches",
+        "treespec",
+        "sync_dist",
+    ):
         warnings.filterwarnings("ignore", f".*{about}.*")

@@ -6,7 +6,7 @@ import torch
 
 from seglib import durations
 from seglib.config import make_config
-from seglib.durations import describe_duration, estimate_seconds, is_time_up, planned_epochs
+from seglib.durations import describe_duration, estimate_seconds, planned_epochs
 from seglib.losses import bce_dice_loss
 from seglib.models import build_model, scale_images
 
@@ -48,18 +48,3 @@ def test_the_measured_speed_is_that_of_real_steps(tiny):
         bce_dice_loss(network(scale_images(images)), images[:, :1]).backward()
     real = (time.perf_counter() - started) / 32
     assert real / 20 < estimate_seconds(network, config, train_size=4, val_size=0) / 8 < real * 20
-
-
-@pytest.mark.parametrize(
-    ("hours", "age", "epoch", "expected"),
-    [(0, 9e9, 9e9, False), (1, 3000, 400, False), (1, 3000, 600, True), (1, 4000, 0, True)],
-)
-def test_time_is_up_when_another_epoch_might_not_end_in_time(monkeypatch, hours, age, epoch, expected):
-    monkeypatch.setenv(durations.STARTED, str(time.time() - age))
-    assert is_time_up(make_config(max_hours=hours), epoch) is expected
-
-
-def test_the_clock_runs_since_the_process_began(monkeypatch):
-    monkeypatch.delenv(durations.STARTED, raising=False)
-    now = time.time()
-    assert now - 3600 < durations.start_of_clock() < now

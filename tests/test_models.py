@@ -1,6 +1,7 @@
 import builtins
 import copy
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -61,6 +62,19 @@ def test_a_network_computes_in_the_precision_that_is_asked_for(precision, dtype)
 def test_auto_is_a_precision_the_chip_has():
     assert choose_precision("auto") in {"32", "bf16", "16"}
     assert choose_precision("16") == "16"
+
+
+@pytest.mark.parametrize(("major", "precision"), [(7, "16"), (8, "bf16")])
+def test_auto_is_half_precision_on_a_gpu_that_only_emulates_bfloat16(monkeypatch, major, precision):
+    """As a T4 does, which has the major version 7: torch then says that it supports bfloat16, and is slow."""
+    monkeypatch.setattr(torch.version, "hip", None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(major=major))
+    monkeypatch.setattr(torch.cuda, "_check_bf16_tensor_supported", lambda _: True)
+    assert torch.cuda.is_bf16_supported()
+    assert choose_precision("auto") == precision
+    assert choose_precision("32") == "32"
 
 
 def test_slow_depthwise_convolutions_compute_in_float32_and_hand_on_what_they_got():

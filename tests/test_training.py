@@ -141,7 +141,7 @@ def test_a_run_that_was_cut_off_ends_like_one_that_was_not(run, monkeypatch, set
 def test_a_run_stopped_by_its_time_goes_on_elsewhere_and_ends_like_one_that_was_not(run, monkeypatch, settings, capsys):
     settings = {"epochs": 5, "norm": "batch", "learning_rate": 0.02, **settings}
     whole, there, *_ = run("whole", **settings)
-    monkeypatch.setattr(training, "is_time_up", lambda config, _: config.max_hours > 0)
+    monkeypatch.setattr(training, "is_time_up", lambda hours, _: hours > 0)
     for epoch in (1, 2, 3):  # three kernels with time for one epoch each
         history, folder, *_ = run(f"part {epoch}", max_hours=9, **settings)
         assert history["epoch"].tolist() == list(range(1, epoch + 1))
@@ -354,7 +354,7 @@ def test_folds_that_were_cut_off_go_on_where_they_stopped(folded, monkeypatch):
 
 def test_folds_for_which_no_time_is_left_are_trained_another_time(folded, monkeypatch, capsys):
     train, *_ = folded
-    monkeypatch.setattr(training, "is_time_up", lambda config, seconds: config.max_hours > 0 and seconds > 0)
+    monkeypatch.setattr(training, "is_time_up", lambda hours, seconds: hours > 0 and seconds > 0)
     assert train(max_hours=9)["fold"].tolist() == [0]
     assert "2 more folds are left for another time" in capsys.readouterr().out
     assert train()["fold"].tolist() == [0, 0, 1, 1, 2, 2]
