@@ -8,6 +8,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import KFold, StratifiedGroupKFold, StratifiedKFold
+from sklearn.utils import shuffle
 
 from seglib.errors import InputError
 from seglib.paths import write_text
@@ -149,10 +150,12 @@ def assign_folds(
         stratum = (rank * n_strata // count).astype(int)
     # Three splitters, as without larger groups the plain ones balance best, and earlier runs keep their folds.
     grouped = n_groups < count
-    kind = StratifiedGroupKFold if grouped else StratifiedKFold if n_strata >= 2 else KFold
+    kind = StratifiedKFold if n_strata >= 2 else KFold
+    splitter = StratifiedGroupKFold(n_folds) if grouped else kind(n_folds, shuffle=True, random_state=seed)
+    # Groups are shuffled here: scikit-learn 1.6, as on Kaggle, then takes one for another and stratifies nothing.
+    places = np.argsort(shuffle(np.arange(n_groups), random_state=seed))[group]
     fold = np.empty(count, dtype=int)
-    splitter = kind(n_folds, shuffle=True, random_state=seed)
-    parts = splitter.split(np.zeros(count), stratum, group if grouped else None)
+    parts = splitter.split(np.zeros(count), stratum, places if grouped else None)
     for number, (_, held_out) in enumerate(parts):
         fold[held_out] = number
     return pd.DataFrame(

@@ -126,6 +126,12 @@ def test_folds_of_groups_have_equal_sizes_and_mixes_of_masks(n_groups, slack):
     assert not folds.equals(other)
 
 
+def test_every_scikit_learn_divides_the_groups_as_earlier_runs_had_them():
+    groups, share = np.arange(24) % 9, np.linspace(0, 1, 24)
+    folds = assign_folds(table(24), share, n_folds=3, seed=3, groups=groups)
+    assert folds["fold"].tolist() == [1, 2, 0, 0, 1, 2, 0, 1, 2] * 2 + [1, 2, 0, 0, 1, 2]
+
+
 def test_one_group_alone_cannot_be_split():
     with pytest.raises(InputError, match="all 6 samples are of one group.*add images of another patient"):
         assign_folds(table(6), np.zeros(6), n_folds=5, seed=0, groups=np.array(["p"] * 6))
