@@ -21,7 +21,8 @@ def inputs(tmp_path, monkeypatch):
 
 def write_run(folder, config=CONFIG, epochs=2, folds="sample_id,fold\n1,0\n"):
     (folder / "checkpoints").mkdir(parents=True)
-    (folder / "checkpoints" / "last.ckpt").write_text(f"after {epochs}")
+    for name in ("best", "last"):
+        (folder / "checkpoints" / f"{name}.ckpt").write_text(f"after {epochs}")
     (folder / "config.json").write_text(json.dumps(dataclasses.asdict(config)))
     (folder / "folds.csv").write_text(folds)
     pd.DataFrame({"epoch": range(epochs)}).to_csv(folder / "history.csv")
@@ -34,11 +35,11 @@ def test_an_attached_run_is_gone_on_with_wherever_it_is_mounted(inputs, tmp_path
     for name in ("02_training.ipynb", "report.html", "cache/images.npy", "figures/old.png"):
         (run / name).parent.mkdir(exist_ok=True)
         (run / name).touch()
-    (run / "checkpoints" / "last.ckpt").chmod(0o444)
+    (run / "checkpoints" / "best.ckpt").chmod(0o444)
     assert continue_attached(tmp_path / "out") == run
     copied = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*"))
-    assert copied == ["checkpoints", "checkpoints/last.ckpt", "config.json", "figures", "folds.csv", "history.csv"]
-    (tmp_path / "out" / "checkpoints" / "last.ckpt").write_text("may be written")
+    assert copied == ["checkpoints", "checkpoints/best.ckpt", "config.json", "figures", "folds.csv", "history.csv"]
+    (tmp_path / "out" / "checkpoints" / "best.ckpt").write_text("may be written")
     assert capsys.readouterr().out == f"goes on with {run}, trained for 2 epochs\n"
 
 
@@ -77,11 +78,19 @@ def test_training_goes_on_only_with_a_run_of_its_own_numbers(inputs, tmp_path, c
     assert capsys.readouterr().out == f"not used: {inputs}/a/run, a run with epochs=150\n"
     write_run(inputs / "b" / "run", config=wanted)
     assert continue_attached(tmp_path / "out", wanted) == inputs / "b" / "run"
+    assert (tmp_path / "out" / "checkpoints" / "last.ckpt").exists()  # which evaluation can do without
+
+
+def test_training_goes_on_with_no_ensemble(inputs, tmp_path, capsys):
+    (write_run(inputs / "a" / "run") / "ensemble.json").write_text("{}")
+    assert continue_attached(tmp_path / "out", CONFIG) is None
+    assert capsys.readouterr().out == f"not used: {inputs}/a/run, an ensemble\n"
 
 
 def test_a_recipe_without_a_checkpoint_is_no_run_and_what_is_there_is_said(inputs, tmp_path):
     run = write_run(inputs / "slug" / "run")
-    (run / "checkpoints" / "last.ckpt").unlink()
+    for name in ("best", "last"):
+        (run / "checkpoints" / f"{name}.ckpt").unlink()
     assert continue_attached(tmp_path / "out", CONFIG) is None
     with pytest.raises(InputError, match=r"no run in .*out nor in .*input, which holds slug/run/checkpoints; attach"):
         continue_attached(tmp_path / "out")
