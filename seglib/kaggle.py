@@ -112,6 +112,8 @@ def make_bundle(
     Raises:
         InputError: if the client or Kaggle would refuse a name, or the kernels could not run without internet.
     """
+    if parts < 1 or hours <= 0:
+        raise InputError(f"{parts} part(s) of {hours:g} hours train nothing; give --parts 1 or more, --hours above 0")
     notebooks = _choose(recipe, only)
     check_names(owner, name, competition, datasets)
     kernels = plan_kernels(notebooks, owner=owner, name=name, trained=recipe.is_trained, parts=parts)

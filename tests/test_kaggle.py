@@ -186,6 +186,8 @@ def test_what_is_no_run_is_named(tmp_path, content):
         (["--preset", "quik", "--owner", "tester"], "there is no preset 'quik'; did you mean quick?"),
         (["--run", "absent", "--owner", "tester"], "absent is not the folder of a run"),
         (["--preset", "quick", "--owner", "tester"], "no images are attached"),
+        (["--preset", "quick", "--owner", "tester", "--parts", "0"], "0 part(s) of 8.5 hours train nothing"),
+        (["--preset", "quick", "--owner", "tester", "--hours", "0"], "1 part(s) of 0 hours train nothing"),
         (["--preset", "quick", "--owner", "tester", "--competition", "x", "--only", "07"], "there is no notebook '07'"),
     ],
 )
