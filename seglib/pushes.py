@@ -11,6 +11,7 @@ from typing import Any
 
 from seglib.errors import InputError
 from seglib.kernels import DATASET, KERNELS, ORDER
+from seglib.progress import is_watched
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0  # seconds between two looks at what goes on
 DATASET_LIMIT = 3600.0  # seconds in which a data set is ready, or never will be
@@ -86,12 +87,10 @@ def _connect() -> Any:
     for package in ("kaggle", "six"):  # the client needs six and does not say so
         if importlib.util.find_spec(package) is None:
             raise InputError(f"the package {package!r} is missing: pip install kaggle six (the extra seglib[kaggle])")
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said):  # it prints how to log in, once at its import and once more
+    with contextlib.redirect_stdout(io.StringIO()):  # its import prints how to log in, which comes once more below
         from kaggle.api.kaggle_api_extended import KaggleApi
-
-        said.truncate(0)
-        api = KaggleApi()
+    api, said = KaggleApi(), io.StringIO()
+    with contextlib.redirect_stdout(said):
         try:
             api.authenticate()
         except SystemExit:
@@ -120,10 +119,11 @@ def _push_dataset(api: Any, folder: Path, say: Callable[[str], None]) -> None:
     is_new = _dataset_state(api, identifier) is None
     say(f"data set {identifier}: sending {'it' if is_new else 'a new version'}")
     with _kaggles_words(f"sending the data set {identifier}"):
-        if is_new:  # zip: left to itself, the client passes folders over
-            answer = api.dataset_create_new(str(folder), quiet=True, dir_mode="zip")
+        how = {"dir_mode": "zip", "quiet": not is_watched()}  # left to itself, the client passes folders over
+        if is_new:
+            answer = api.dataset_create_new(str(folder), **how)
         else:
-            answer = api.dataset_create_version(str(folder), "sent by seglib", quiet=True, dir_mode="zip")
+            answer = api.dataset_create_version(str(folder), "sent by seglib", **how)
     if answer is None or answer.error or (answer.status or "").lower() != "ok":
         words = answer.error or f"it answered {answer.status!r}" if answer is not None else "the client did not say why"
         raise InputError(f"Kaggle did not take the data set {identifier}: {words}")

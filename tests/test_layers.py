@@ -50,7 +50,7 @@ ALLOWED = {
     "wheels": LEAF,
     "kernels": LEAF,
     "kaggle": LEAF | {"config", "kernels", "paths", "runs", "wheels"},
-    "pushes": LEAF | {"kernels"},
+    "pushes": LEAF | {"kernels", "progress"},
     "calibration": {"metrics"},
     "rules": LEAF | {"metrics", "paths"},
     "uncertainty": {"probabilities", "rules"},

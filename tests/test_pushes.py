@@ -139,8 +139,9 @@ def test_each_soft_failure_is_a_failure_with_its_words(server, bundle, attribute
 def test_without_credentials_the_clients_own_help_is_shown(server, bundle, monkeypatch):
     monkeypatch.delenv("KAGGLE_USERNAME")
     monkeypatch.delenv("KAGGLE_KEY")
-    with pytest.raises(InputError, match=r"no credentials:[\s\S]*KAGGLE_API_TOKEN"):
+    with pytest.raises(InputError, match=r"no credentials:\nAuthentication required[\s\S]*KAGGLE_API_TOKEN") as caught:
         pushes.push_bundle(bundle)
+    assert str(caught.value).count("Authentication required") == 1
     assert server.calls == []
 
 
