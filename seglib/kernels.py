@@ -76,7 +76,7 @@ def plan_kernels(notebooks: Sequence[str], *, owner: str, name: str, trained: bo
 def _predecessor(notebook: str, kernels: Mapping[str, Kernel], trained: bool) -> Kernel | None:
     if notebook == TRAINING:
         return kernels.get(TRAINING)
-    if trained or notebook == EXPLORATION:
+    if trained:
         return None
     # the output of 04 has the networks, too, and the rules for masks
     return (kernels.get(EVALUATION) if notebook == SUBMISSION else None) or kernels.get(TRAINING)

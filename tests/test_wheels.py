@@ -49,6 +49,15 @@ def test_what_is_no_whole_wheel_is_refused(tmp_path, content):
         check_wheels([path], THERE)
 
 
+def test_a_wheel_with_a_wrong_byte_is_refused(tmp_path):
+    path = write_wheel(tmp_path)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"Version: 1.0", b"Version: 1.1"))  # stored as it is, so that only the sum tells
+    assert path.read_bytes() != content
+    with pytest.raises(InputError, match="is no whole wheel"):
+        check_wheels([path], THERE)
+
+
 def test_releases_are_read_without_comments(tmp_path):
     (tmp_path / "file").write_text("# what\ntorch==2.10.0\n\nPyYAML==6.0.3  # why\n")
     assert read_releases(tmp_path / "file") == {"torch": "2.10.0", "pyyaml": "6.0.3"}
