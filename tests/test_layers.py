@@ -55,6 +55,10 @@ ALLOWED = {
     "submission": LEAF | {"masks", "mounts", "paths"},
     "reruns": {"checks", "mounts", "probabilities", "samples", "submission"},
     "runs": LEAF | {"config", "paths"},
+    "cells": LEAF | {"config", "runs", "samples"},
+    "cluster": LEAF,
+    "grid": LEAF | {"cells", "cluster", "paths"},
+    "leash": {"cli"},
     "wheels": LEAF,
     "kernels": LEAF,
     "kaggle": LEAF | {"config", "kernels", "paths", "runs", "wheels"},
@@ -68,6 +72,8 @@ ALLOWED = {
 }
 ONLY_IN = {
     "albumentations": "batches",
+    "dask": "cluster",
+    "distributed": "cluster",
     "matplotlib": "figures",
     "kaggle": "pushes",
     "papermill": "runs",
