@@ -30,6 +30,7 @@ RETRIES = 2  # how often a command is begun again after its worker or its proces
 KILLED = 137  # what the command line leaves with where a process below it was killed; a shell says the same
 POLL_SECONDS = 0.5
 COUNT_SECONDS = 5.0  # between two looks at how many workers there are
+CONNECT_SECONDS = 30  # in which a scheduler answers, or is not there
 
 
 class Command(NamedTuple):
@@ -154,18 +155,18 @@ def _connect(scheduler: str | None, workers: int | None, stack: contextlib.ExitS
     if scheduler is None:
         return Client(stack.enter_context(_start_cluster(workers)), set_as_default=False)
     try:
-        return Client(scheduler, set_as_default=False)
+        return Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
         raise InputError(f"no scheduler answers at {scheduler} ({error}); check its address") from None
 
 
 def _start_cluster(workers: int | None) -> SpecCluster:
-    devices = _list_devices()
+    devices = list_devices()
     count = workers or max(1, len(devices))
     place = {"host": HERE, "dashboard_address": f"{HERE}:0", "dashboard": False, "protocol": "tls"}
     place["security"] = Security.temporary()
     options = place | {"nthreads": max(1, CPU_COUNT // count), "memory_limit": 0, "silence_logs": logging.CRITICAL}
-    pins = [{"CUDA_VISIBLE_DEVICES": devices[number % len(devices)]} if devices else {} for number in range(count)]
+    pins = [pin_worker(number, devices) for number in range(count)]
     return SpecCluster(
         scheduler={"cls": Scheduler, "options": place | {"port": 0, "allowed_failures": RETRIES}},
         workers={number: {"cls": Nanny, "options": options | {"env": pin}} for number, pin in enumerate(pins)},
@@ -174,10 +175,15 @@ def _start_cluster(workers: int | None) -> SpecCluster:
     )
 
 
-def _list_devices() -> list[str]:
+def list_devices() -> list[str]:
     """The GPUs that we may use, as ``CUDA_VISIBLE_DEVICES`` names them."""
     import torch
 
     count = torch.cuda.device_count()
     named = [word for word in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if word]
     return named[:count] if named else [str(number) for number in range(count)]
+
+
+def pin_worker(number: int, devices: Sequence[str]) -> dict[str, str]:
+    """The variable that shows a worker one of the GPUs; several workers share one where there are more of them."""
+    return {"CUDA_VISIBLE_DEVICES": devices[number % len(devices)]} if devices else {}

@@ -55,14 +55,14 @@ def run_grid(
     if waiting:
         from seglib import cluster
 
-        commands = {cell.name: _make_command(grid, cell, data_dir) for cell in waiting}
+        commands = {cell.name: make_command(grid, cell, data_dir) for cell in waiting}
         with closing(cluster.run_commands(commands, scheduler=scheduler, workers=workers)) as events:
             for event in events:
                 journal.note(event.name, event.state, event.sentence)
     return [f"{name}: {sentence}" for name, sentence in journal.sentences.items()]
 
 
-def _make_command(grid: Grid, cell: Cell, data_dir: Path) -> "Command":
+def make_command(grid: Grid, cell: Cell, data_dir: Path) -> "Command":
     """``seglib run`` for a cell."""
     from seglib.cluster import Command
 
