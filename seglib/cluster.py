@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import queue
+import signal
 import subprocess
 import sys
 import time
@@ -67,31 +68,28 @@ def run_commands(
 
     Raises:
         InputError: if no scheduler answers at the address.
+        RuntimeError: if it is gone before the end.
     """
     with contextlib.ExitStack() as stack:
         client = stack.enter_context(_connect(scheduler, workers, stack))
-        client.register_plugin(_OneAtATime())
+        client.register_plugin(_OneAtATime(ours=scheduler is None))
         yield from _follow(client, dict(commands))
 
 
 def _follow(client: Client, waiting: dict[str, Command]) -> Iterator[Event]:
     """Hand out no more commands than there are workers, so that a killed worker is held against its own one only."""
-    token, events, running = uuid.uuid4().hex, queue.SimpleQueue(), {}
-    client.subscribe_topic(token, lambda event: events.put(event[1]))
-    seen = set()
+    token, events, running, seen = uuid.uuid4().hex, queue.SimpleQueue(), {}, set()
+    client.subscribe_topic(token, lambda event: events.put((event[1], False)))
     try:
         while waiting or running:
             while waiting and len(running) < max(1, len(client.nthreads())):
                 name = next(iter(waiting))
                 running[name] = _submit(client, name, waiting.pop(name), token)
-                running[name].add_done_callback(lambda _, name=name: events.put((name,)))
+                running[name].add_done_callback(lambda _, name=name: events.put((name, True)))
             with contextlib.suppress(queue.Empty):
-                name = events.get(timeout=COUNT_SECONDS)
-                if isinstance(name, str):
-                    yield Event(name, "again" if name in seen else "started")
-                    seen.add(name)
-                else:
-                    yield _judge(name[0], running.pop(name[0]))
+                name, ended = events.get(timeout=COUNT_SECONDS)
+                yield _judge(name, running.pop(name)) if ended else Event(name, "again" if name in seen else "started")
+                seen.add(name)
     finally:
         client.cancel(list(running.values()))
         time.sleep(2 * POLL_SECONDS if running else 0)  # workers see it and stop their processes
@@ -106,12 +104,14 @@ def _judge(name: str, future: Future) -> Event:
     if future.status == "finished":
         code, sentence = future.result()
         return Event(name, "failed" if code else "done", sentence if code else "")
-    error = future.exception() if future.status == "error" else None
+    if future.status != "error":
+        raise RuntimeError("the scheduler is gone, and its workers with it; the same command goes on with another one")
+    error = future.exception()
     if isinstance(error, KilledWorker):
-        sentence = f"its worker was killed {error.allowed_failures + 1} times; is there enough memory?"
-    else:
-        sentence = str(error) if error else "the scheduler is gone; the same command goes on"
-    return Event(name, "failed", sentence)
+        return Event(
+            name, "failed", f"its worker was killed {error.allowed_failures + 1} times; is there enough memory?"
+        )
+    return Event(name, "failed", str(error))
 
 
 def _run(name: str, command: Command, topic: str) -> tuple[int, str]:
@@ -147,7 +147,12 @@ class _OneAtATime(WorkerPlugin):
 
     name, ROOM = "seglib", {"seglib": 1}
 
+    def __init__(self, *, ours: bool) -> None:
+        self.ours = ours
+
     async def setup(self, worker: Worker) -> None:
+        if self.ours:  # Ctrl-C reaches all processes of a terminal, and it is us who stop the workers then
+            signal.signal(signal.SIGINT, lambda *_: None)
         await worker.set_resources(**self.ROOM)
 
 
