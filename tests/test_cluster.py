@@ -86,12 +86,31 @@ def test_an_address_without_a_scheduler_is_named(command, monkeypatch, address):
         follow({"a": command("a", "")}, scheduler=address)
 
 
-def test_a_running_cluster_is_used_and_left_running(command):
-    code = "print(os.environ['OMP_NUM_THREADS']); time.sleep(1)"
+@pytest.fixture
+def owner():
+    """A cluster that somebody else has started: one worker of three threads."""
     with cluster.Client(n_workers=1, threads_per_worker=3, dashboard_address="127.0.0.1:0") as owner:
-        address = owner.scheduler.address
-        happened = follow({name: command(name, code) for name in "ab"}, scheduler=address)
-        assert len(owner.nthreads()) == 1
-    assert [event.state for event in happened["a"]] == ["started", "done"]
-    assert list(happened) == ["a", "b"]  # one after the other, though the worker has three threads
-    assert command("a", "").log.read_text().strip() == "3"
+        yield owner
+
+
+def test_a_running_cluster_is_used_one_command_at_a_time_and_left_running(command, owner, monkeypatch):
+    monkeypatch.setattr(cluster.Client, "nthreads", lambda self: {"one": 3, "that is gone": 3})
+    code = "print(os.environ['OMP_NUM_THREADS'], time.time()); time.sleep(1); print(time.time())"
+    commands = {name: command(name, code) for name in "ab"}
+    happened = follow(commands, scheduler=owner.scheduler.address)
+    assert [[event.state for event in happened[name]] for name in "ab"] == [["started", "done"]] * 2
+    (threads, *first), (_, *second) = [commands[name].log.read_text().split() for name in happened]
+    assert threads == "3"
+    assert float(first[1]) < float(second[0])
+    assert owner.submit(sum, [1, 2]).result() == 3
+
+
+def test_leaving_early_stops_a_command_on_a_running_cluster_too(command, owner):
+    one = command("a", "print(os.getpid()); time.sleep(600)")
+    with closing(cluster.run_commands({"a": one}, scheduler=owner.scheduler.address)) as events:
+        next(events)
+        while not (one.log.exists() and one.log.read_text()):
+            time.sleep(0.1)
+        job = psutil.Process(int(one.log.read_text()))
+    assert psutil.wait_procs([job], timeout=20)[1] == []
+    assert owner.submit(sum, [1, 2]).result() == 3
