@@ -34,7 +34,7 @@ lab: .venv/.lab
 	touch $@
 
 .venv/.test: .venv/.run
-	$(PIP) -e ".[encoders,kaggle,test]"
+	$(PIP) -e ".[encoders,grid,kaggle,test]"
 	touch $@
 
 .venv/.lab: .venv/.run

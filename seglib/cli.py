@@ -14,7 +14,8 @@ from seglib import config, errors, paths
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command.
 
-    The exit code is 0, 1 for a failure of ours (``check``: for problems found), or 2 for something the user can mend.
+    The exit code is 0, 1 for a failure of ours (``check``: for problems found), 2 for something the user can mend, or
+    137 where a process that computed for us was killed.
     """
     arguments = _parser().parse_args(words)
     try:
@@ -23,6 +24,8 @@ def main(words: Sequence[str] | None = None) -> int:
         return _stop(str(error), 2)
     except OSError as error:  # a full disk, a folder that is a file
         return _stop(f"{error.filename or 'a file'}: {error.strerror or error}; mend that and run the same again", 2)
+    except errors.KilledError as error:
+        return _stop(str(error), 137)
     except RuntimeError as error:
         return _stop(str(error), 1)
     except KeyboardInterrupt:
@@ -56,6 +59,27 @@ def _run(arguments: argparse.Namespace) -> None:
         print(f"submission  {output_dir / 'submission.csv'}")
 
 
+def _grid(arguments: argparse.Namespace) -> None:
+    from seglib import cells, grid
+
+    if arguments.workers is not None and (arguments.scheduler or arguments.workers < 1):
+        raise errors.InputError(
+            "--workers is how many are started here, 1 or more; a cluster at --scheduler has its own"
+        )
+    asked = cells.read_grid(Path(arguments.file))
+    if arguments.dry_run:
+        if not _is_fetched(asked.data):
+            cells.check_cells(asked, paths.find_data_dir(asked.data))
+        print(cells.describe_plan(asked))
+        return
+    data_dir = paths.find_data_dir(_fetch_if_named(asked.data))
+    where = {"scheduler": arguments.scheduler, "workers": arguments.workers}
+    failed = grid.run_grid(asked, data_dir, **where, say=lambda line: print(line, flush=True))
+    print(f"table       {asked.out / 'grid.csv'}", flush=True)
+    if failed:
+        raise RuntimeError(f"{len(failed)} of {len(asked.cells)} cells failed; {failed[0]}")
+
+
 def _ensemble(arguments: argparse.Namespace) -> None:
     from seglib import report, runs
 
@@ -74,18 +98,22 @@ def _ensemble(arguments: argparse.Namespace) -> None:
 
 def _fetch_if_named(data: str | None) -> str | Path | None:
     """A folder is taken as it is; the name of a data set is fetched into the project first, "phantoms" made there."""
-    if data is None or Path(data).exists():
+    if not _is_fetched(data):
         return data
     root = paths.find_project_root()
     if data == "phantoms":
         from seglib import synthetic
 
         return synthetic.write_phantoms(root / "outputs" / "phantoms")
-    if data == "isic2016" or data.startswith("kaggle:"):
-        from seglib import downloads
+    from seglib import downloads
 
-        return downloads.get_data(data, root / "data" / data.removeprefix("kaggle:"))
-    return data
+    return downloads.get_data(data, root / "data" / data.removeprefix("kaggle:"))
+
+
+def _is_fetched(data: str | None) -> bool:
+    """Whether this is the name of a data set, and not a folder."""
+    named = data is not None and (data in {"phantoms", "isic2016"} or data.startswith("kaggle:"))
+    return named and not Path(data).exists()
 
 
 def _check_data(data_dir: Path, *, with_test: bool) -> pd.DataFrame:
@@ -239,6 +267,17 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="change one setting; repeatable")
     run.add_argument("--only", metavar="NUMBERS", help="such as 02,03")
     run.set_defaults(command=_run)
+
+    grid = commands.add_parser("grid", help="many runs at once: every combination of settings, on this machine or many")
+    grid.add_argument(
+        "file", metavar="FILE.yaml", help="data, out, preset, set, only, and grid: the values of each axis"
+    )
+    grid.add_argument(
+        "--scheduler", metavar="ADDRESS", help="of a running Dask cluster (default: workers on this machine)"
+    )
+    grid.add_argument("--workers", type=int, metavar="N", help="on this machine (default: one for each GPU, or one)")
+    grid.add_argument("--dry-run", action="store_true", help="check the file, say what would be run, and run nothing")
+    grid.set_defaults(command=_grid)
 
     ensemble = commands.add_parser("ensemble", help="average the probabilities of several runs: seeds, architectures")
     ensemble.add_argument("runs", metavar="RUN", nargs="+", help="folders of finished runs on the same data")

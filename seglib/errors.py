@@ -12,6 +12,10 @@ class InputError(ValueError):
     """
 
 
+class KilledError(RuntimeError):
+    """A process that computed for us is gone: killed, or out of memory. To begin again may help."""
+
+
 class Problem(NamedTuple):
     """What is wrong with a file: a row of the table of `problems`, or a sentence to stop with."""
 

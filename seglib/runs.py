@@ -1,5 +1,6 @@
 """Notebooks -> executed notebooks with a manifest. papermill lives here only."""
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib.metadata
@@ -9,8 +10,9 @@ import platform
 import shlex
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from traitlets.config import Config as KernelSettings
 
 import seglib
 from seglib.config import Config, find_difference, make_config
-from seglib.errors import InputError
+from seglib.errors import InputError, KilledError
 from seglib.paths import find_runs, shorten, write_text
 
 NOTEBOOKS = ("01_eda", "02_training", "03_loss_curves", "04_evaluation", "05_submission")
@@ -258,7 +260,7 @@ def run_notebook(name: str, output: Path, parameters: Mapping[str, Any]) -> None
 
     Raises:
         InputError: what the notebook raised as such.
-        RuntimeError: if a cell failed, the kernel died, or a cell was not completed.
+        RuntimeError: if a cell failed; of the kind KilledError, if the kernel died or a cell was not completed.
     """
     source = find_notebook(name)
     known = papermill.inspect_notebook(str(source))
@@ -267,10 +269,9 @@ def run_notebook(name: str, output: Path, parameters: Mapping[str, Any]) -> None
     streams = {"stdout_file": sys.stdout, "coalesce_streams": True, "progress_bar": False}
     if "SEGLIB_WATCHED" in os.environ:
         streams["stderr_file"] = sys.stderr
-    if os.name == "posix":  # sockets of this machine only: nobody listens in, and ipykernel has nothing to warn of
-        streams["config"] = KernelSettings({"KernelManager": {"transport": "ipc"}})
     try:
-        papermill.execute_notebook(str(source), str(part), given, kernel_name="python3", **streams)
+        with _own_sockets() as config:
+            papermill.execute_notebook(str(source), str(part), given, kernel_name="python3", config=config, **streams)
         _check_completed(part)
     except papermill.PapermillExecutionError as error:
         os.replace(part, output)
@@ -280,8 +281,19 @@ def run_notebook(name: str, output: Path, parameters: Mapping[str, Any]) -> None
             f"{name} failed in cell {error.exec_count}: {error.ename}: {error.evalue}; see {output}"
         ) from None
     except Exception as error:  # a dead kernel and a time-out raise types of nbclient
-        raise RuntimeError(f"{name} did not end ({type(error).__name__}: {error}); is there enough memory?") from error
+        raise KilledError(f"{name} did not end ({type(error).__name__}: {error}); is there enough memory?") from error
     os.replace(part, output)
+
+
+@contextlib.contextmanager
+def _own_sockets() -> Iterator[KernelSettings]:
+    """How to talk to a kernel: by sockets of this machine, so that nobody listens in, and in a folder of their own.
+
+    By default they lie in the working directory under one name, and two runs would talk to each other's kernel.
+    """
+    with tempfile.TemporaryDirectory(prefix="seglib-") as folder:
+        own = {"transport": "ipc", "ip": str(Path(folder) / "kernel")} if os.name == "posix" else {}
+        yield KernelSettings({"KernelManager": own})
 
 
 def inject_parameters(name: str, parameters: Mapping[str, Any], path: Path) -> None:

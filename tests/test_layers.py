@@ -47,6 +47,10 @@ ALLOWED = {
     "submission": LEAF | {"masks", "mounts", "paths"},
     "reruns": {"checks", "mounts", "probabilities", "samples", "submission"},
     "runs": LEAF | {"config", "paths"},
+    "cells": LEAF | {"config", "runs", "samples"},
+    "cluster": LEAF,
+    "grid": LEAF | {"cells", "cluster", "paths"},
+    "leash": {"cli"},
     "wheels": LEAF,
     "kernels": LEAF,
     "kaggle": LEAF | {"config", "kernels", "paths", "runs", "wheels"},
@@ -60,6 +64,8 @@ ALLOWED = {
 }
 ONLY_IN = {
     "albumentations": "batches",
+    "dask": "cluster",
+    "distributed": "cluster",
     "matplotlib": "figures",
     "kaggle": "pushes",
     "papermill": "runs",

@@ -1,13 +1,14 @@
 import json
 import os
 import re
+from pathlib import Path
 
 import nbformat
 import pandas as pd
 import pytest
 
 from seglib import runs
-from seglib.errors import InputError
+from seglib.errors import InputError, KilledError
 
 
 def write_notebook(path, *sources):
@@ -53,8 +54,19 @@ def test_a_failing_cell_is_named_with_where_to_read_more(notebook):
 @pytest.mark.parametrize("leave", ["import sys; sys.exit(0)", "import os; os._exit(0)"])
 def test_leaving_in_the_middle_is_no_success(notebook, leave):
     output = notebook("a = 1", leave, "b = 2")
-    with pytest.raises(RuntimeError, match="04_x did not end"):
+    with pytest.raises(KilledError, match="04_x did not end"):
         runs.run_notebook("04_x", output, {})
+
+
+def test_two_runs_in_one_place_talk_each_to_its_own_kernel(notebook, tmp_path, monkeypatch):
+    """The sockets of every kernel lie in a folder of their own, which is gone afterwards."""
+    monkeypatch.chdir(tmp_path)
+    write = "import json, ipykernel; open('ip', 'a').write(json.loads(ipykernel.get_connection_info())['ip'] + '\\n')"
+    for _ in range(2):
+        runs.run_notebook("any", notebook("a = 1", write), {})
+    folders = [Path(line).parent for line in (tmp_path / "ip").read_text().split()]
+    assert folders[0] != folders[1]
+    assert not any(folder.exists() or folder == tmp_path for folder in folders)
 
 
 def test_what_the_notebook_prints_is_seen_while_it_runs(notebook, capsys):
