@@ -143,7 +143,9 @@ def _wait_for_dataset(api: Any, identifier: str, before: int | None) -> None:
         if state == "ready" and (now is None or now > before):
             return
         if waited > DATASET_LIMIT:
-            raise InputError(f"the data set {identifier} is still {state} after an hour; push again later")
+            raise InputError(
+                f"the data set {identifier} is still {state or 'out of sight'} after an hour; push again later"
+            )
 
 
 def _dataset_state(api: Any, identifier: str) -> str | None:

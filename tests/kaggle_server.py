@@ -24,6 +24,7 @@ class Kaggle(http.server.ThreadingHTTPServer):
         self.kernels: dict[str, dict] = {}  # the last request that saved each kernel
         self.uploads: dict[str, tuple[str, bytes]] = {}  # token -> name and bytes
         self.outputs: dict[str, dict[str, bytes]] = {}  # of kernels, by slug
+        self.seen_versions: list[int] = []  # of data sets, answered first, as the new one may take its time to show
         self.dataset_states: list[str] = ["READY"]  # of data sets there are; the last one lasts
         self.kernel_states: list[str] = ["RUNNING", "COMPLETE"]
         self.kernel_answer: dict = {}  # added to the answer to a kernel
@@ -105,7 +106,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         identifier = f"{asked['ownerSlug']}/{asked['datasetSlug']}"
         if identifier not in self.server.datasets:
             return self.answer({"code": 404, "message": "Dataset not found"}, 404)
-        return self.answer({"currentVersionNumber": self.server.versions[identifier]})
+        seen = self.server.seen_versions
+        return self.answer({"currentVersionNumber": seen.pop(0) if seen else self.server.versions[identifier]})
 
     def on_StartBlobUpload(self, asked: dict) -> None:  # noqa: N802
         token = f"token{next(self.server.tokens)}"

@@ -146,6 +146,14 @@ def test_weights_of_a_hub_are_refused_as_there_is_no_internet(tmp_path):
         make_bundle(Recipe("resnet34", {}), tmp_path / "out", **WHERE)
 
 
+def test_a_run_that_began_with_weights_of_a_hub_can_be_gone_on_with(run, tmp_path):
+    manifest = {"data_hash": "0", "data_dir": "data", "preset": "resnet34", "settings": {"folds": 2}, "config": {}}
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    (run / "summary.json").unlink()
+    make_bundle(read_recipe(run), tmp_path / "out", **WHERE)
+    assert "run/fold_0/checkpoints/last.ckpt" in files_in(tmp_path / "out" / "dataset")
+
+
 def test_the_plain_network_needs_no_package_but_ours(tmp_path):
     make_bundle(Recipe("baseline", {}), tmp_path / "out", **WHERE)
     assert files_in(tmp_path / "out" / "dataset") == ["dataset-metadata.json", "seglib.whl"]

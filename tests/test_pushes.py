@@ -102,6 +102,23 @@ def test_a_second_push_makes_new_versions_and_waits_for_the_new_one(server, bund
     assert server.calls.index("SaveKernel") > len([name for name in server.calls if name == "GetDatasetStatus"]) > 2
 
 
+def test_no_kernel_is_sent_while_the_old_version_of_the_data_set_still_shows(server, bundle):
+    pushes.push_bundle(bundle, say=lambda _: None)
+    server.seen_versions[:] = [1, 1, 1, 1]  # asked once before sending
+    server.calls.clear()
+    pushes.push_bundle(bundle, say=lambda _: None)
+    assert server.calls[: server.calls.index("SaveKernel")].count("GetDataset") == 5
+
+
+def test_a_data_set_that_kaggle_will_not_speak_of_is_a_new_one(server, bundle, monkeypatch):
+    """So it answers where somebody else could own the name; the client, too, takes that for a free one."""
+    server.codes = {"GetDatasetStatus": 403}
+    monkeypatch.setattr(pushes, "DATASET_LIMIT", 0)
+    with pytest.raises(InputError, match=f"the data set {OWN} is still out of sight after an hour; push again later"):
+        pushes.push_bundle(bundle, say=lambda _: None)
+    assert "CreateDataset" in server.calls
+
+
 @pytest.mark.parametrize(
     ("attribute", "value", "words"),
     [

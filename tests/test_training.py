@@ -154,6 +154,35 @@ def test_a_run_stopped_by_its_time_goes_on_elsewhere_and_ends_like_one_that_was_
     assert all(torch.equal(value, best[1]["state_dict"][name]) for name, value in best[0]["state_dict"].items())
 
 
+def test_a_run_that_was_moved_remembers_its_best_epoch(run, monkeypatch):
+    settings, step = {"epochs": 3, "norm": "batch"}, Segmenter.training_step
+
+    def go_astray(self, *batch):
+        if self.current_epoch > 0:
+            self.network.head.bias.data.fill_(4.0 * self.current_epoch)  # foreground everywhere
+        return step(self, *batch)
+
+    monkeypatch.setattr(Segmenter, "training_step", go_astray)
+    monkeypatch.setattr(training, "is_time_up", lambda hours, _: hours > 0)
+    _, folder, *_ = run("here", max_hours=9, **settings)
+    before = (folder / "checkpoints" / "best.ckpt").read_bytes()
+    folder.rename(folder.with_name("there"))
+    history, folder, *_ = run("there", **settings)
+    assert history["val_loss"].idxmin() == 0
+    assert (folder / "checkpoints" / "best.ckpt").read_bytes() == before
+
+
+def test_a_run_that_is_gone_on_with_fetches_no_pretrained_weights(folded, monkeypatch):
+    train, *_ = folded
+    asked, build = [], training.build_model
+    monkeypatch.setattr(
+        training, "build_model", lambda config, *, pretrained: asked.append(pretrained) or build(config)
+    )
+    train()
+    train()
+    assert asked == [True] * 3 + [False] * 3
+
+
 def test_a_run_that_ended_early_is_not_trained_again(run):
     settings = {"epochs": 9, "learning_rate": 1e-8, "monitor": "val_dice", "stop_patience": 2}
     first, *_ = run(**settings)
