@@ -60,7 +60,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def _grid(arguments: argparse.Namespace) -> None:
-    from seglib import cells, grid
+    from seglib.grid import cells, run
 
     if arguments.workers is not None and (arguments.scheduler or arguments.workers < 1):
         raise errors.InputError(
@@ -74,7 +74,7 @@ def _grid(arguments: argparse.Namespace) -> None:
         return
     data_dir = paths.find_data_dir(_fetch_if_named(asked.data))
     where = {"scheduler": arguments.scheduler, "workers": arguments.workers}
-    failed = grid.run_grid(asked, data_dir, **where, say=lambda line: print(line, flush=True))
+    failed = run.run_grid(asked, data_dir, **where, say=lambda line: print(line, flush=True))
     print(f"table       {asked.out / 'grid.csv'}", flush=True)
     if failed:
         raise RuntimeError(f"{len(failed)} of {len(asked.cells)} cells failed; {failed[0]}")
@@ -203,7 +203,7 @@ def _compare(arguments: argparse.Namespace) -> None:
 
 
 def _kaggle(arguments: argparse.Namespace) -> int:
-    from seglib import kernels, pushes
+    from seglib.kaggle import client, kernels
 
     out = Path(arguments.out).absolute()
     if arguments.run or arguments.preset or arguments.set:
@@ -211,30 +211,31 @@ def _kaggle(arguments: argparse.Namespace) -> int:
     elif not (arguments.push or arguments.status or arguments.fetch):
         raise errors.InputError("nothing to do; name --run RUN or --preset NAME, or say --push, --status or --fetch")
     if arguments.push:
-        pushes.push_bundle(out, say=lambda line: print(line, flush=True))
-    states = pushes.list_states(out) if arguments.status else []
+        client.push_bundle(out, say=lambda line: print(line, flush=True))
+    states = client.list_states(out) if arguments.status else []
     for name, state in states:
         print(f"{name}  {state}")
     if arguments.fetch:
-        for folder in pushes.fetch_outputs(out, out / kernels.OUTPUTS):
+        for folder in client.fetch_outputs(out, out / kernels.OUTPUTS):
             print(f"output of {folder.name}: {folder}")
-    return int(any(state.startswith(pushes.BAD) for _, state in states))
+    return int(any(state.startswith(client.BAD) for _, state in states))
 
 
 def _bundle(arguments: argparse.Namespace, out: Path) -> None:
-    from seglib import kaggle, runs
+    from seglib import runs
+    from seglib.kaggle import bundle
 
     if arguments.run and (arguments.preset or arguments.set):
         raise errors.InputError("--run has its own numbers; leave out --preset and --set, or leave out --run")
     if arguments.owner is None:
         raise errors.InputError("whose kernels will they be? give --owner, the last part of your page's address")
     if arguments.run:
-        recipe = kaggle.read_recipe(Path(arguments.run).absolute())
+        recipe = bundle.read_recipe(Path(arguments.run).absolute())
     else:
         preset = arguments.preset or "baseline"
-        recipe = kaggle.Recipe(preset, runs.parse_settings(preset, arguments.set))
+        recipe = bundle.Recipe(preset, runs.parse_settings(preset, arguments.set))
     called = Path(arguments.run).absolute().name if arguments.run else recipe.preset
-    kernels = kaggle.make_bundle(
+    kernels = bundle.make_bundle(
         recipe,
         out,
         owner=arguments.owner,

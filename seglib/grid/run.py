@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from seglib.cells import Cell, Grid, check_cells, is_finished
 from seglib.errors import InputError
+from seglib.grid.cells import Cell, Grid, check_cells, is_finished
 from seglib.paths import shorten, write_text
 
 if TYPE_CHECKING:
-    from seglib.cluster import Command
+    from seglib.grid.cluster import Command
 
 LOG = "run.log"  # in the folder of a cell: what its run prints
 SCORES = ("dice_mean", "dice_low", "dice_high", "iou_mean")  # of summary.json
@@ -53,7 +53,7 @@ def run_grid(
     journal = Journal(grid, say)
     waiting = [cell for cell in grid.cells if journal.states[cell.name] != "done"]
     if waiting:
-        from seglib import cluster
+        from seglib.grid import cluster
 
         commands = {cell.name: make_command(grid, cell, data_dir) for cell in waiting}
         with closing(cluster.run_commands(commands, scheduler=scheduler, workers=workers)) as events:
@@ -64,7 +64,7 @@ def run_grid(
 
 def make_command(grid: Grid, cell: Cell, data_dir: Path) -> "Command":
     """``seglib run`` for a cell."""
-    from seglib.cluster import Command
+    from seglib.grid.cluster import Command
 
     cell.folder.mkdir(parents=True, exist_ok=True)
     settings = [word for name, value in grid.settings_of(cell).items() for word in ("--set", f"{name}={value}")]

@@ -5,12 +5,12 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from seglib import kaggle
 from seglib.attached import find_attached
 from seglib.cli import main
 from seglib.config import Config, make_config
 from seglib.errors import InputError
-from seglib.kaggle import Recipe, make_bundle, read_recipe
+from seglib.kaggle import bundle
+from seglib.kaggle.bundle import Recipe, make_bundle, read_recipe
 from seglib.runs import find_notebook, parse_settings
 
 WHERE = {"owner": "tester", "name": "tiny", "competition": "the-contest", "hours": 8.5}
@@ -24,7 +24,7 @@ def no_wheels(monkeypatch):
         for name in ("seglib", *packages):
             (folder / f"{name}.whl").touch()
 
-    monkeypatch.setattr(kaggle, "build_wheels", build)
+    monkeypatch.setattr(bundle, "build_wheels", build)
 
 
 @pytest.fixture

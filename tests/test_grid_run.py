@@ -7,8 +7,9 @@ import pytest
 
 pytest.importorskip("distributed", reason="an extra: pip install -e .[grid]")
 
-from seglib import cells, cluster, grid
 from seglib.cli import main
+from seglib.grid import cells, cluster
+from seglib.grid import run as grid
 from seglib.runs import hash_listing
 from seglib.samples import list_samples
 

@@ -9,10 +9,11 @@ import nbformat
 import pytest
 from kaggle_server import Kaggle
 
-from seglib import pushes
+import seglib
 from seglib.cli import main
 from seglib.errors import InputError
-from seglib.kaggle import Recipe, make_bundle
+from seglib.kaggle import client
+from seglib.kaggle.bundle import Recipe, make_bundle
 from seglib.runs import find_notebook
 
 OWN = "tester/seglib-tiny"
@@ -36,14 +37,14 @@ def server(tmp_path, monkeypatch):
     with Kaggle() as server:
         for name, value in server.environment(tmp_path).items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr(pushes, "FIRST_WAIT", 0.01)
-        monkeypatch.setattr(pushes, "LONGEST_WAIT", 0.01)
+        monkeypatch.setattr(client, "FIRST_WAIT", 0.01)
+        monkeypatch.setattr(client, "LONGEST_WAIT", 0.01)
         yield server
 
 
 def test_what_the_server_receives_is_the_bundle_key_by_key(server, bundle, tmp_path):
     said = []
-    pushes.push_bundle(bundle, say=said.append)
+    client.push_bundle(bundle, say=said.append)
     sent = server.datasets[OWN]
     assert {name: sent[name] for name in ("ownerSlug", "slug", "title", "licenseName", "isPrivate")} == {
         "ownerSlug": "tester",
@@ -93,29 +94,29 @@ def test_what_the_server_receives_is_the_bundle_key_by_key(server, bundle, tmp_p
 
 
 def test_a_second_push_makes_new_versions_and_waits_for_the_new_one(server, bundle):
-    pushes.push_bundle(bundle, say=lambda _: None)
+    client.push_bundle(bundle, say=lambda _: None)
     server.dataset_states[:] = ["READY", "BLOBS_RECEIVED", "READY"]
     server.calls.clear()
-    pushes.push_bundle(bundle, say=lambda _: None)
+    client.push_bundle(bundle, say=lambda _: None)
     assert server.versions[OWN] == 2
     assert "CreateDatasetVersion" in server.calls
     assert server.calls.index("SaveKernel") > len([name for name in server.calls if name == "GetDatasetStatus"]) > 2
 
 
 def test_no_kernel_is_sent_while_the_old_version_of_the_data_set_still_shows(server, bundle):
-    pushes.push_bundle(bundle, say=lambda _: None)
+    client.push_bundle(bundle, say=lambda _: None)
     server.seen_versions[:] = [1, 1, 1, 1]  # asked once before sending
     server.calls.clear()
-    pushes.push_bundle(bundle, say=lambda _: None)
+    client.push_bundle(bundle, say=lambda _: None)
     assert server.calls[: server.calls.index("SaveKernel")].count("GetDataset") == 5
 
 
 def test_a_data_set_that_kaggle_will_not_speak_of_is_a_new_one(server, bundle, monkeypatch):
     """So it answers where somebody else could own the name; the client, too, takes that for a free one."""
     server.codes = {"GetDatasetStatus": 403}
-    monkeypatch.setattr(pushes, "DATASET_LIMIT", 0)
+    monkeypatch.setattr(client, "DATASET_LIMIT", 0)
     with pytest.raises(InputError, match=f"the data set {OWN} is still out of sight after an hour; push again later"):
-        pushes.push_bundle(bundle, say=lambda _: None)
+        client.push_bundle(bundle, say=lambda _: None)
     assert "CreateDataset" in server.calls
 
 
@@ -157,21 +158,21 @@ def test_without_credentials_the_clients_own_help_is_shown(server, bundle, monke
     monkeypatch.delenv("KAGGLE_USERNAME")
     monkeypatch.delenv("KAGGLE_KEY")
     with pytest.raises(InputError, match=r"no credentials:\nAuthentication required[\s\S]*KAGGLE_API_TOKEN") as caught:
-        pushes.push_bundle(bundle)
+        client.push_bundle(bundle)
     assert str(caught.value).count("Authentication required") == 1
     assert server.calls == []
 
 
 def test_a_missing_client_is_named_with_its_cure(bundle, monkeypatch):
-    monkeypatch.setattr(pushes.importlib.util, "find_spec", lambda name: None if name == "six" else object())
+    monkeypatch.setattr(client.importlib.util, "find_spec", lambda name: None if name == "six" else object())
     with pytest.raises(InputError, match="'six' is missing: pip install kaggle six"):
-        pushes.push_bundle(bundle)
+        client.push_bundle(bundle)
 
 
 def test_states_and_outputs_come_back(server, bundle, capsys):
     assert main(["kaggle", "--out", str(bundle), "--status"]) == 0
     assert capsys.readouterr().out.splitlines()[:2] == [f"{OWN}  not sent", f"{OWN}-02-training  not sent"]
-    pushes.push_bundle(bundle, say=lambda _: None)
+    client.push_bundle(bundle, say=lambda _: None)
     server.outputs["seglib-tiny-05-submission"] = {"submission.csv": b"id,rle\n", "outputs/run/unsure.csv": b"x"}
     assert main(["kaggle", "--out", str(bundle), "--status", "--fetch"]) == 0
     said = capsys.readouterr().out.splitlines()
@@ -188,7 +189,7 @@ def test_states_and_outputs_come_back(server, bundle, capsys):
 
 def test_what_is_no_bundle_is_not_pushed(tmp_path):
     with pytest.raises(InputError, match="holds nothing to push; make it with --run RUN or --preset NAME first"):
-        pushes.push_bundle(tmp_path)
+        client.push_bundle(tmp_path)
 
 
 def test_the_clients_own_command_takes_the_same_folders(server, bundle):
@@ -208,7 +209,6 @@ def test_the_clients_own_command_takes_the_same_folders(server, bundle):
 def test_the_wheel_that_is_sent_holds_the_package_and_nothing_made_by_running_it(bundle):
     (wheel,) = (bundle / "dataset").glob("seglib-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    ours = {
-        str(path.relative_to(Path(pushes.__file__).parents[1])) for path in Path(pushes.__file__).parent.rglob("*.py")
-    }
+    package = Path(seglib.__file__).parent
+    ours = {str(path.relative_to(package.parent)) for path in package.rglob("*.py")}
     assert {name for name in names if name.startswith("seglib/")} == ours

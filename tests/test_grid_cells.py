@@ -3,9 +3,9 @@ import re
 
 import pytest
 
-from seglib import cells
 from seglib.cli import main
 from seglib.errors import InputError
+from seglib.grid import cells
 
 SIX = """
 preset: quick

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from seglib.errors import InputError
-from seglib.kernels import DATASET, KERNELS, ORDER
+from seglib.kaggle.kernels import DATASET, KERNELS, ORDER
 from seglib.progress import is_watched
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0  # seconds between two looks at what goes on

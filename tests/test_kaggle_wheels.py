@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from seglib import wheels
 from seglib.errors import InputError
-from seglib.wheels import build_wheels, check_wheels, read_releases
+from seglib.kaggle import wheels
+from seglib.kaggle.wheels import build_wheels, check_wheels, read_releases
 
 ROOT = Path(__file__).parents[1]
 THERE = {"torch": "2.10.0", "numpy": "2.0.2"}
@@ -71,6 +71,7 @@ def test_the_wheels_that_are_built_are_those_installed_here_and_can_be_imported_
     code = f"import sys; sys.path[:0] = {list(map(str, built))}; import seglib; print(seglib.__file__)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert said.stdout.startswith(str(built[0]))
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [path.name for path in built]
 
 
 def test_what_is_not_installed_cannot_be_sent(tmp_path):

@@ -1,7 +1,7 @@
 import pytest
 
 from seglib.errors import InputError
-from seglib.kernels import check_names, describe_kernel, plan_kernels
+from seglib.kaggle.kernels import check_names, describe_kernel, plan_kernels
 from seglib.runs import NOTEBOOKS
 
 WHO = {"owner": "me-too", "name": "isic-best"}

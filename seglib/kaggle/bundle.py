@@ -10,7 +10,7 @@ from typing import Any
 
 from seglib.config import Config, make_config
 from seglib.errors import InputError
-from seglib.kernels import (
+from seglib.kaggle.kernels import (
     DATASET,
     EXPLORATION,
     KERNELS,
@@ -21,9 +21,9 @@ from seglib.kernels import (
     describe_kernel,
     plan_kernels,
 )
+from seglib.kaggle.wheels import build_wheels
 from seglib.paths import find_runs, write_text
 from seglib.runs import choose_notebooks, find_notebook, inject_parameters, read_manifest
-from seglib.wheels import build_wheels
 
 KEPT = ("config.json", "folds.csv", "history.csv", "masks.json", "summary.json", "scores.csv", "manifest.json")
 

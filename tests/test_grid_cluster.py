@@ -6,8 +6,8 @@ import pytest
 
 pytest.importorskip("distributed", reason="an extra: pip install -e .[grid]")
 
-from seglib import cluster
 from seglib.errors import InputError
+from seglib.grid import cluster
 
 JOB = "from seglib.leash import end_with_starter; end_with_starter(); import os, signal, sys, time; "
 

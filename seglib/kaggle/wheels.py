@@ -1,8 +1,10 @@
 """Packages of this machine -> wheels for a machine without internet, checked against what is installed there."""
 
 import importlib.metadata
+import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Sequence
 from email.message import Message
@@ -35,13 +37,22 @@ def build_wheels(packages: Sequence[str], root: Path, folder: Path) -> list[Path
     """
     wanted = [f"{name}=={_installed(name)}" for name in packages]
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder)]
-    done = subprocess.run([*command, str(root), *wanted], capture_output=True, text=True)
+    with tempfile.TemporaryDirectory() as place:
+        _copy_source(root, Path(place))
+        done = subprocess.run([*command, place, *wanted], capture_output=True, text=True)
     if done.returncode:
         reason = done.stderr.strip() or done.stdout.strip()
         raise InputError(f"pip could not make the wheels of seglib {' '.join(wanted)}; mend that:\n{reason}")
     wheels = sorted(folder.glob("*.whl"))
     check_wheels(wheels, read_releases(root / THERE))
     return wheels
+
+
+def _copy_source(root: Path, place: Path) -> None:
+    """What a wheel is built from; in the project itself, a wheel would take in what an earlier one left in build/."""
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(root / name, place)
+    shutil.copytree(root / "seglib", place / "seglib", ignore=shutil.ignore_patterns("__pycache__"))
 
 
 def _installed(name: str) -> str:
