@@ -4,7 +4,8 @@
     python benchmarks/ladder.py short --data ../shared/data/cxr_lungs --out outputs/chests --table results/cxr_lungs.md
 
 Each step is one ``seglib`` command (it stands under the table) and is compared, image by image, with the step it builds
-on. What was run before is not run again, so the ladder goes on after a stop. With a GPU, raise BUDGET.
+on. What was run before is not run again, so the ladder goes on after a stop; ``--only-table`` writes the table of what
+there is. With a GPU, raise BUDGET.
 """
 
 import argparse
@@ -78,9 +79,11 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="where the runs go")
     parser.add_argument("--table", required=True, type=Path, metavar="FILE", help="the table, in Markdown")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="steps at a time (default: %(default)s)")
+    parser.add_argument("--only-table", action="store_true", help="run nothing; name the steps that are missing")
     arguments = parser.parse_args()
     steps = LADDERS[arguments.ladder]
-    run_steps(steps, arguments.data, arguments.out, jobs=arguments.jobs)
+    if not arguments.only_table:
+        run_steps(steps, arguments.data, arguments.out, jobs=arguments.jobs)
     write_text(arguments.table, describe_steps(steps, arguments.out, arguments.data))
 
 
@@ -100,9 +103,13 @@ def run_steps(steps: list[Step], data: str, out: Path, *, jobs: int) -> None:
 
 def run_step(folder: Path, command: list[str]) -> None:
     """Run one command, unless its folder says that it was finished."""
-    manifest = folder / "manifest.json"
-    if not manifest.exists() or json.loads(manifest.read_text())["finished"] is None:
+    if not _is_finished(folder):
         subprocess.run([sys.executable, "-m", *command], check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+
+
+def _is_finished(folder: Path) -> bool:
+    manifest = folder / "manifest.json"
+    return manifest.exists() and json.loads(manifest.read_text())["finished"] is not None
 
 
 def list_settings(steps: list[Step]) -> dict[str, dict]:
@@ -132,14 +139,17 @@ def describe_steps(steps: list[Step], out: Path, data: str) -> str:
     """The page: what was measured on what, the table of the steps, their commands."""
     head = ["step", "what", "Dice per image", "IoU", "change in Dice", "verdict", "mask rules give"]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
-    for step in steps:
+    measured = [step for step in steps if _is_finished(out / step.name)]
+    for step in measured:
         summary = json.loads((out / step.name / "summary.json").read_text())
         cells = [step.name, step.what, *(_interval(summary, name) for name in ("dice", "iou")), *_change(out, step)]
         gain = json.loads((out / step.name / "masks.json").read_text())["gain"]
         lines.append(f"| {' | '.join([*cells, _difference(gain)])} |")
     commands = list_commands(steps, data, out)
     listed = [f"- `{step.name}`: `{shlex.join(commands[step.name])}`" for step in steps]
-    return "\n".join([_introduction(steps, out, data), *lines, "", "## Commands", "", *listed, ""])
+    missing = [step.name for step in steps if step not in measured]
+    note = ["", f"Not measured yet: {', '.join(missing)}."] if missing else []
+    return "\n".join([_introduction(steps, out, data), *lines, *note, "", "## Commands", "", *listed, ""])
 
 
 def _introduction(steps: list[Step], out: Path, data: str) -> str:

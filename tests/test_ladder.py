@@ -77,6 +77,14 @@ def test_a_row_shows_its_score_and_what_it_changed_image_by_image(ladder, tmp_pa
     assert text.count("seglib run --data sets/skin") == 2
     assert "scored on the same 30 held-out images" in text
     assert "on skin, a step" in text
+    assert "Not measured yet" not in text
+
+
+def test_steps_that_were_not_run_yet_are_named_below_the_others(ladder, tmp_path):
+    write_run(tmp_path / "seed", plus=0)
+    text = ladder.describe_steps(ladder.FULL[:3], tmp_path, "sets/skin")
+    assert [line.split(" | ")[0] for line in text.splitlines() if line.startswith("| ")] == ["| step", "| seed"]
+    assert "Not measured yet: augment, norm." in text
 
 
 def test_steps_share_the_folds_of_the_first_and_what_is_finished_is_not_run_again(ladder, tmp_path, monkeypatch):
