@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import pandas as pd
 import torch
@@ -68,6 +68,20 @@ def find_rank() -> Rank:
         count = int(env["SLURM_STEP_NUM_TASKS"])
         return Rank(int(env["SLURM_PROCID"]), count, int(env.get("SLURM_STEP_NUM_NODES", "1")))
     return ALONE
+
+
+def gather(thing: Any) -> list[Any]:
+    """What each of the processes that train together hands in, by rank; everybody gets all. Alone, just one's own."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return [thing]
+    things: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(things, thing)
+    return things
+
+
+def any_rank(answer: bool) -> bool:
+    """Whether one of the processes that train together says yes; all have to go the same way."""
+    return any(gather(bool(answer)))
 
 
 def count_devices(config: Config) -> int:

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 import torch
 
-from seglib import training
 from seglib.batches import SeededSampler, make_loaders
 from seglib.checkpoints import load_checkpoint, load_members, member_dir
 from seglib.config import make_config
@@ -16,7 +15,16 @@ from seglib.losses import bce_dice_loss
 from seglib.metrics import dice_score
 from seglib.models import build_model, scale_images
 from seglib.samples import list_samples
-from seglib.training import HISTORY_COLUMNS, HistoryWriter, Segmenter, fit, fit_members
+from seglib.training import (
+    HISTORY_COLUMNS,
+    HistoryWriter,
+    Segmenter,
+    callbacks,
+    fit,
+    fit_members,
+    loop,
+    segmenter,
+)
 
 
 @pytest.fixture
@@ -141,7 +149,7 @@ def test_a_run_that_was_cut_off_ends_like_one_that_was_not(run, monkeypatch, set
 def test_a_run_stopped_by_its_time_goes_on_elsewhere_and_ends_like_one_that_was_not(run, monkeypatch, settings, capsys):
     settings = {"epochs": 5, "norm": "batch", "learning_rate": 0.02, **settings}
     whole, there, *_ = run("whole", **settings)
-    monkeypatch.setattr(training, "is_time_up", lambda hours, _: hours > 0)
+    monkeypatch.setattr(callbacks, "is_time_up", lambda hours, _: hours > 0)
     for epoch in (1, 2, 3):  # three kernels with time for one epoch each
         history, folder, *_ = run(f"part {epoch}", max_hours=9, **settings)
         assert history["epoch"].tolist() == list(range(1, epoch + 1))
@@ -163,7 +171,7 @@ def test_a_run_that_was_moved_remembers_its_best_epoch(run, monkeypatch):
         return step(self, *batch)
 
     monkeypatch.setattr(Segmenter, "training_step", go_astray)
-    monkeypatch.setattr(training, "is_time_up", lambda hours, _: hours > 0)
+    monkeypatch.setattr(callbacks, "is_time_up", lambda hours, _: hours > 0)
     _, folder, *_ = run("here", max_hours=9, **settings)
     before = (folder / "checkpoints" / "best.ckpt").read_bytes()
     folder.rename(folder.with_name("there"))
@@ -174,10 +182,8 @@ def test_a_run_that_was_moved_remembers_its_best_epoch(run, monkeypatch):
 
 def test_a_run_that_is_gone_on_with_fetches_no_pretrained_weights(folded, monkeypatch):
     train, *_ = folded
-    asked, build = [], training.build_model
-    monkeypatch.setattr(
-        training, "build_model", lambda config, *, pretrained: asked.append(pretrained) or build(config)
-    )
+    asked, build = [], loop.build_model
+    monkeypatch.setattr(loop, "build_model", lambda config, *, pretrained: asked.append(pretrained) or build(config))
     train()
     train()
     assert asked == [True] * 3 + [False] * 3
@@ -240,7 +246,7 @@ def test_training_stops_when_the_loss_has_not_improved_for_long_enough(run):
 
 
 def test_a_loss_that_is_no_number_stops_with_a_cure(run, monkeypatch):
-    monkeypatch.setattr(training, "combine_losses", lambda _: lambda logits, _: logits.sum() * float("nan"))
+    monkeypatch.setattr(segmenter, "combine_losses", lambda _: lambda logits, _: logits.sum() * float("nan"))
     with pytest.raises(InputError, match=r"the loss is nan in epoch 1; lower learning_rate"):
         run()
 
@@ -362,7 +368,7 @@ def test_a_file_with_another_number_of_folds_is_refused(folded):
 
 def test_folds_that_were_cut_off_go_on_where_they_stopped(folded, monkeypatch):
     train, folder, _, _ = folded
-    fit_one, calls = training.fit_member, []
+    fit_one, calls = loop.fit_member, []
 
     def cut_off(samples, folds, config, *places):
         calls.append(config.fold)
@@ -370,7 +376,7 @@ def test_folds_that_were_cut_off_go_on_where_they_stopped(folded, monkeypatch):
             raise KeyboardInterrupt
         return fit_one(samples, folds, config, *places)
 
-    monkeypatch.setattr(training, "fit_member", cut_off)
+    monkeypatch.setattr(loop, "fit_member", cut_off)
     with pytest.raises(KeyboardInterrupt):
         train()
     assert pd.read_csv(folder / "history.csv")["fold"].unique().tolist() == [0]
@@ -383,7 +389,8 @@ def test_folds_that_were_cut_off_go_on_where_they_stopped(folded, monkeypatch):
 
 def test_folds_for_which_no_time_is_left_are_trained_another_time(folded, monkeypatch, capsys):
     train, *_ = folded
-    monkeypatch.setattr(training, "is_time_up", lambda hours, seconds: hours > 0 and seconds > 0)
+    monkeypatch.setattr(loop, "is_time_up", lambda hours, seconds: hours > 0 and seconds > 0)
+    monkeypatch.setattr(callbacks, "is_time_up", lambda hours, seconds: hours > 0 and seconds > 0)
     assert train(max_hours=9)["fold"].tolist() == [0]
     assert "2 more folds are left for another time" in capsys.readouterr().out
     assert train()["fold"].tolist() == [0, 0, 1, 1, 2, 2]
@@ -397,7 +404,7 @@ def test_no_network_learns_from_the_fold_it_holds_out(folded, monkeypatch):
         seen[config.fold] = (set(train["sample_id"]), set(val["sample_id"]))
         return make_loaders(train, val, config, *rest)
 
-    monkeypatch.setattr(training, "make_loaders", spy)
+    monkeypatch.setattr(loop, "make_loaders", spy)
     train(epochs=1)
     for fold, (learnt, held_out) in seen.items():
         assert held_out == set(folds.loc[folds["fold"] == fold, "sample_id"])

@@ -1,0 +1,165 @@
+"""What happens beside the loop of training: the history, the bar, the checkpoints, and when to stop."""
+
+import math
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from tqdm import tqdm
+
+from seglib.clock import is_time_up
+from seglib.config import Config
+from seglib.errors import InputError
+from seglib.paths import write_text
+from seglib.progress import track
+from seglib.ranks import Rank, any_rank
+from seglib.training.segmenter import Segmenter
+
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", ".*IProgress not found.*")  # in a notebook it asks for widgets we do not use
+    import pytorch_lightning as pl
+    from pytorch_lightning.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+
+OUT_OF_TIME = "stopped, as max_hours={hours:g} leaves no time for another epoch; run the same again to go on"
+HISTORY_COLUMNS = (
+    "epoch train_loss val_loss val_dice val_iou val_loss_seed lr seconds images_per_second".split()  # one row an epoch
+)
+
+
+def make_callbacks(config: Config, output_dir: Path, rank: Rank) -> list[Callback]:
+    """All of them, for the process ``rank``; they write into ``output_dir``."""
+    folder = output_dir / "checkpoints"
+    mode = "min" if config.monitor == "val_loss" else "max"
+    best = MovableCheckpoint(
+        folder, "best", config.monitor, mode=mode, save_weights_only=True, enable_version_counter=False
+    )
+    last = MovableCheckpoint(folder, "last", save_on_train_epoch_end=True, enable_version_counter=False)
+    callbacks = [HistoryWriter(output_dir / "history.csv"), best, last]
+    if config.stop_patience:
+        callbacks.append(LastingStop(config.monitor, patience=config.stop_patience, mode=mode))
+    if config.ema_decay:
+        callbacks.append(EMAWeightAveraging(decay=config.ema_decay))
+    callbacks.append(TimeLimit())
+    return [EpochBar(), *callbacks] if rank.index == 0 else callbacks
+
+
+class MovableCheckpoint(ModelCheckpoint):
+    """Lightning's, in a folder that may have been moved since: there, Lightning's own forgets what the best was."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the state up as if its files had always been here."""
+        here = {name: self._move(value) for name, value in state_dict.items() if isinstance(value, str)}
+        models = {self._move(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict(
+            state_dict | here | {"best_k_models": models, "monitor": self.monitor, "dirpath": self.dirpath}
+        )
+
+    def _move(self, path: str) -> str:
+        return str(Path(self.dirpath) / Path(path).name) if path else path
+
+
+class LastingStop(EarlyStopping):
+    """Lightning's early stopping, which forgets that it had stopped and would train one more epoch at each start."""
+
+    def on_train_start(self, trainer: pl.Trainer, module: Segmenter) -> None:
+        """Remember."""
+        trainer.should_stop = self.wait_count >= self.patience
+
+
+class TimeLimit(Callback):
+    """Ends training after an epoch that leaves no time for another within ``config.max_hours``."""
+
+    def __init__(self) -> None:
+        self.longest = self.started = 0.0
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: Segmenter) -> None:
+        """Start the clock."""
+        self.started = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: Segmenter) -> None:
+        """Look at it."""
+        self.longest = max(self.longest, time.perf_counter() - self.started)
+        hours = module.config.max_hours
+        if trainer.current_epoch + 1 < trainer.max_epochs and any_rank(is_time_up(hours, self.longest)):
+            trainer.should_stop = True
+            if trainer.is_global_zero:
+                print(OUT_OF_TIME.format(hours=hours), flush=True)
+
+
+class EpochBar(Callback):
+    """A bar that fills once per epoch and makes room for the line that ``HistoryWriter`` prints."""
+
+    def __init__(self) -> None:
+        self.bar: tqdm | None = None  # before the first epoch, which an early error may keep from coming
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: Segmenter) -> None:
+        """Draw an empty bar."""
+        label = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+        self.bar = track(range(int(trainer.num_training_batches)), label, unit="batch", leave=False)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Segmenter, *_: Any) -> None:
+        """Fill it by one batch."""
+        self.bar.update()
+
+    def on_validation_end(self, trainer: pl.Trainer, module: Segmenter) -> None:
+        """Take it away."""
+        self.bar.close()
+
+    def on_exception(self, trainer: pl.Trainer, module: Segmenter, exception: BaseException) -> None:
+        """Leave no half-drawn bar behind."""
+        if self.bar is not None:
+            self.bar.close()
+
+
+class HistoryWriter(Callback):
+    """Keeps ``history.csv`` whole at every moment, and prints one line per epoch; the first of several processes does.
+
+    ``images_per_second`` counts the images of all of them.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.started = self.train_ended = 0.0
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: Segmenter) -> None:
+        """Start the clock."""
+        self.started = time.perf_counter()
+
+    def on_validation_start(self, trainer: pl.Trainer, module: Segmenter) -> None:
+        """Training ends where validation starts."""
+        self.train_ended = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: Segmenter) -> None:
+        """Add the row of this epoch."""
+        measured = {name: float(trainer.callback_metrics[name]) for name in HISTORY_COLUMNS[1:6]}
+        images = trainer.num_training_batches * module.config.batch_size
+        row = {
+            "epoch": trainer.current_epoch + 1,
+            **measured,
+            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "seconds": time.perf_counter() - self.started,
+            "images_per_second": images / (self.train_ended - self.started),
+        }
+        if trainer.is_global_zero:
+            history = pd.concat([self._earlier(row["epoch"]), pd.DataFrame([row])])
+            write_text(self.path, history.to_csv(index=False, float_format="%.6g"))
+            print(_epoch_line(row, trainer.max_epochs), flush=True)
+        if not math.isfinite(row["train_loss"]):
+            raise InputError(
+                f"the loss is {row['train_loss']} in epoch {row['epoch']}; lower learning_rate and start anew"
+            )
+
+    def _earlier(self, epoch: int) -> pd.DataFrame:
+        """The rows before ``epoch``; an epoch that is run again after a stop replaces its own row."""
+        if epoch == 1 or not self.path.exists():
+            return pd.DataFrame(columns=HISTORY_COLUMNS).astype(float)
+        history = pd.read_csv(self.path)
+        return history[history["epoch"] < epoch]
+
+
+def _epoch_line(row: dict[str, float], epochs: int) -> str:
+    scores = f"loss {row['train_loss']:.4f}  val_loss {row['val_loss']:.4f}  val_dice {row['val_dice']:.4f}"
+    speed = f"lr {row['lr']:.2g}  {row['seconds']:.0f} s  {row['images_per_second']:.1f} images/s"
+    return f"epoch {row['epoch']:3d}/{epochs}  {scores}  {speed}"

@@ -1,0 +1,195 @@
+"""Samples, folds and numbers -> trained networks; Lightning runs the loop."""
+
+import dataclasses
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from seglib.batches import make_loaders
+from seglib.checkpoints import load_checkpoint, member_dir
+from seglib.clock import is_time_up
+from seglib.config import Config, find_difference
+from seglib.durations import planned_epochs
+from seglib.errors import InputError
+from seglib.folds import split_samples
+from seglib.models import build_model, choose_precision
+from seglib.mounts import is_hidden_rerun
+from seglib.paths import write_text
+from seglib.ranks import Order, Rank, any_rank, count_devices, find_rank, start_ranks
+from seglib.training.callbacks import make_callbacks
+from seglib.training.segmenter import Segmenter
+
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", ".*IProgress not found.*")  # in a notebook it asks for widgets we do not use
+    import pytorch_lightning as pl
+
+PRECISION_NAMES = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}  # ours -> Lightning's
+
+
+def fit_members(
+    samples: pd.DataFrame, folds: pd.DataFrame, config: Config, output_dir: Path, cache_dir: Path
+) -> pd.DataFrame:
+    """Train the network of every fold, or go on with what an interrupted run of the same folder left to do.
+
+    Where several processes are to share the batches (``ranks.count_devices``), they are started, and this one waits.
+    In a script that torchrun or SLURM's srun starts several times, its processes share them instead.
+
+    Args:
+        samples: table with ``sample_id``, ``image_path`` and ``mask_path``.
+        folds: of ``folds.read_folds``.
+        config: with ``folds`` 1, one network is trained, in ``output_dir`` itself; with more, one for each fold, in
+            folders of their own (``member_dir``).
+        output_dir: the folder of the run.
+        cache_dir: where decoded images are kept.
+
+    Returns:
+        The history, also left in ``history.csv``; with ``folds`` above 1 its first column is ``fold``.
+
+    Raises:
+        InputError: as ``fit``, or if the processes cannot share a batch; and in a hidden rerun of a competition, where
+            nothing may be trained.
+        RuntimeError: if one of several processes fails.
+    """
+    if is_hidden_rerun():
+        raise InputError("this is a hidden rerun, in which nothing is trained; submit the kernel of 05_submission")
+    found, rank, count = folds["fold"].nunique(), find_rank(), count_devices(config)
+    if config.folds not in {1, found}:
+        raise InputError(f"the samples are in {found} folds, not {config.folds}; set folds={found}, or start a new run")
+    if rank.count < count:
+        make_loaders(*split_samples(samples, folds, config.fold), config, cache_dir)  # the images are decoded once
+        start_ranks(Order(samples, folds, config, output_dir, cache_dir), count)
+        return pd.read_csv(output_dir / "history.csv")
+    if config.folds == 1:
+        return fit_member(samples, folds, config, output_dir, cache_dir)
+    histories = []
+    for fold in range(config.folds):
+        folder = member_dir(output_dir, fold)
+        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        if rank.index == 0:
+            print(f"fold {fold + 1}/{config.folds}", flush=True)
+        history = fit_member(samples, folds, dataclasses.replace(config, fold=fold), folder, cache_dir)
+        histories.append(history.assign(fold=fold)[["fold", *history]])
+        if rank.index == 0:
+            write_text(output_dir / "history.csv", pd.concat(histories).to_csv(index=False, float_format="%.6g"))
+        left = config.folds - fold - 1
+        if left and any_rank(is_time_up(config.max_hours, history["seconds"].max())):
+            if rank.index == 0:
+                print(f"{left} more folds are left for another time", flush=True)
+            break
+    return pd.concat(histories, ignore_index=True)
+
+
+def fit_member(
+    samples: pd.DataFrame, folds: pd.DataFrame, config: Config, folder: Path, cache_dir: Path
+) -> pd.DataFrame:
+    """Train the network that holds out ``config.fold``, in ``folder``; its history."""
+    train, val = split_samples(samples, folds, config.fold)
+    begins = not (folder / "checkpoints" / "last.ckpt").exists()  # going on, the weights come from there
+    network = build_model(config, pretrained=begins)
+    return fit(network, *make_loaders(train, val, config, cache_dir, find_rank()), config, folder)
+
+
+def fit(
+    network: nn.Module, train_loader: DataLoader, val_loader: DataLoader, config: Config, output_dir: Path
+) -> pd.DataFrame:
+    """Train, or go on where an interrupted run of the same folder stopped.
+
+    Leaves ``history.csv`` (a row as soon as its epoch ends), ``checkpoints/best.ckpt`` (weights and config of the best
+    epoch by ``config.monitor``) and ``checkpoints/last.ckpt`` (all that is needed to go on) in ``output_dir``.
+
+    Args:
+        network: float images (N, C, H, W) in [0, 1] -> logits (N, 1, H, W).
+        train_loader: batches of ``seglib.batches``.
+        val_loader: the same, unshuffled and unaugmented.
+        config: the numbers.
+        output_dir: the folder of the run.
+
+    Returns:
+        The history, one row an epoch; read from the file.
+
+    Raises:
+        InputError: if the loss is no longer finite, or the folder holds a run with other numbers.
+    """
+    last, steps = output_dir / "checkpoints" / "last.ckpt", len(train_loader)
+    if last.exists():
+        _check_same_numbers(last, config)
+    epochs = planned_epochs(config, steps)
+    steps_per_epoch = min(steps, config.max_steps or steps)
+    module = Segmenter(network, config, total_steps=epochs * steps_per_epoch)
+    _quiet_lightning()
+    pl.seed_everything(config.member_seed, verbose=False)
+    trainer = pl.Trainer(
+        max_epochs=epochs,
+        limit_train_batches=steps_per_epoch,
+        **_spread(find_rank(), config),
+        precision=PRECISION_NAMES[choose_precision(config.precision)],
+        gradient_clip_val=config.gradient_clip or None,
+        callbacks=make_callbacks(config, output_dir, find_rank()),
+        enable_progress_bar=False,  # EpochBar is ours: one bar per epoch, and silence in a log
+        logger=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=output_dir,
+    )
+    with _plain_interrupts():
+        trainer.fit(module, train_loader, val_loader, ckpt_path=last if last.exists() else None, weights_only=True)
+    return pd.read_csv(output_dir / "history.csv")
+
+
+def _spread(rank: Rank, config: Config) -> dict[str, Any]:
+    """What Lightning has to know about the processes: torchrun or SLURM started them, and our samplers share for it.
+
+    Many networks of smp carry weights that nothing flows through, such as the head of an EfficientNet; the processes
+    would wait for the gradients of those unless told to look for them, which costs a little in every step.
+    """
+    if rank.count == 1:
+        return {"accelerator": "auto", "devices": 1}
+    gpu = torch.cuda.is_available()
+    return {
+        "accelerator": "gpu" if gpu else "cpu",
+        "devices": rank.neighbours,
+        "num_nodes": rank.nodes,
+        "strategy": "ddp" if config.architecture == "plain" else "ddp_find_unused_parameters_true",
+        "use_distributed_sampler": False,
+        "sync_batchnorm": gpu,  # torch has it for GPUs only: on a CPU each process norms by its own part of a batch
+    }
+
+
+@contextmanager
+def _plain_interrupts() -> Iterator[None]:
+    """Lightning answers an interrupt by leaving the process; in a notebook that would look like an error of ours."""
+    try:
+        yield
+    except SystemExit as stop:
+        raise KeyboardInterrupt("training was stopped; run the same again to go on after the last epoch") from stop
+
+
+def _check_same_numbers(last: Path, config: Config) -> None:
+    """Going on with other numbers would be neither the old run nor a new one."""
+    _, theirs = load_checkpoint(last)
+    if name := find_difference(config, theirs):
+        raise InputError(
+            f"{last.parents[1]} holds a run with {name}={getattr(theirs, name)}, not {getattr(config, name)}; "
+            "choose another output folder, or delete that one"
+        )
+
+
+def _quiet_lightning() -> None:
+    """Keep hints for developers of Lightning out of the notebooks."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for about in (
+        "does not have many workers",
+        "exists and is not empty",
+        "number of training batches",
+        "treespec",
+        "sync_dist",
+    ):
+        warnings.filterwarnings("ignore", f".*{about}.*")
