@@ -6,7 +6,6 @@ not at all, and a broken download goes on where it stopped.
 """
 
 import difflib
-import importlib.util
 import re
 import shutil
 import stat
@@ -23,6 +22,7 @@ from tqdm import tqdm
 
 from seglib.errors import InputError
 from seglib.images import SUFFIXES
+from seglib.kaggle.client import require_client
 
 ISIC_URL = "https://isic-challenge-data.s3.amazonaws.com/2016/"
 ISIC_PAGE = "https://challenge.isic-archive.com/landing/2016/37"
@@ -226,9 +226,7 @@ def _wanted(member: zipfile.ZipInfo) -> bool:
 
 
 def _from_kaggle(slug: str, work: Path) -> Path:
-    for package in ("kaggle", "six"):  # the client needs six and does not say so
-        if importlib.util.find_spec(package) is None:
-            raise InputError(f"the package {package!r} is missing: pip install kaggle six (the extra seglib[kaggle])")
+    require_client()
     archive = work / f"{slug}.zip"
     code, words = _run_client(slug, work)
     if code == 0 and zipfile.is_zipfile(archive):

@@ -1,6 +1,7 @@
 """Downloads from a server on the loopback that knows ranges, and that Kaggle's real client takes for Kaggle."""
 
 import http.server
+import importlib.util
 import io
 import json
 import os
@@ -405,7 +406,7 @@ def test_importing_the_module_reads_and_prints_nothing() -> None:
 
 
 def test_a_missing_client_is_named_with_its_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloads.importlib.util, "find_spec", lambda name: None if name == "six" else object())
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "six" else object())
     with pytest.raises(InputError, match="'six' is missing: pip install kaggle six"):
         get_data(f"kaggle:{SLUG}", tmp_path)
 
@@ -414,7 +415,7 @@ def test_a_missing_client_is_named_with_its_cure(tmp_path: Path, monkeypatch: py
 def kaggle(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
     """Kaggle's real client in its local environment, which it reaches through a proxy: the server of these tests."""
     pytest.importorskip("six")
-    if downloads.importlib.util.find_spec("kaggle") is None:  # importing it would look for credentials
+    if importlib.util.find_spec("kaggle") is None:  # importing it would look for credentials
         pytest.skip("kaggle is not installed")
     for name in [name for name in os.environ if name.startswith("KAGGLE")]:
         monkeypatch.delenv(name)

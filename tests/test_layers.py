@@ -18,7 +18,7 @@ ALLOWED = {
     "attached": LEAF | {"config", "mounts"},
     "images": LEAF,
     "synthetic": LEAF,
-    "downloads": LEAF | {"images"},
+    "downloads": LEAF | {"images", "kaggle"},
     "losses": set(),
     "metrics": set(),
     "history": LEAF,

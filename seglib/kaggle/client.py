@@ -82,11 +82,20 @@ def _read_kernels(out: Path) -> list[tuple[Path, dict[str, Any]]]:
         raise InputError(f"{out} holds nothing to push; make it with --run RUN or --preset NAME first") from None
 
 
-def _connect() -> Any:
-    """The client, with the credentials it finds for itself."""
+def require_client() -> None:
+    """Say so where the client is not installed, without importing it: that looks for credentials.
+
+    Raises:
+        InputError: if it, or what it needs, is missing.
+    """
     for package in ("kaggle", "six"):  # the client needs six and does not say so
         if importlib.util.find_spec(package) is None:
             raise InputError(f"the package {package!r} is missing: pip install kaggle six (the extra seglib[kaggle])")
+
+
+def _connect() -> Any:
+    """The client, with the credentials it finds for itself."""
+    require_client()
     with contextlib.redirect_stdout(io.StringIO()):  # its import prints how to log in, which comes once more below
         from kaggle.api.kaggle_api_extended import KaggleApi
     api, said = KaggleApi(), io.StringIO()

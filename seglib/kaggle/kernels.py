@@ -6,19 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from seglib.errors import InputError
+from seglib.runs import NOTEBOOKS
 
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 OWNER = re.compile(r"[A-Za-z0-9_-]{3,}")
 DATASET, KERNELS, ORDER = "dataset", "kernels", "kernels.txt"  # in a bundle; the last says which kernel comes first
 OUTPUTS = "outputs"  # in a bundle: what came back
 LONGEST = 50  # characters of a title or slug; Kaggle's limit
-EXPLORATION, TRAINING, CURVES, EVALUATION, SUBMISSION = (
-    "01_eda",
-    "02_training",
-    "03_loss_curves",
-    "04_evaluation",
-    "05_submission",
-)
+EXPLORATION, TRAINING, _, EVALUATION, SUBMISSION = NOTEBOOKS
 
 
 @dataclass(frozen=True)
