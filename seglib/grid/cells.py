@@ -64,10 +64,8 @@ def read_grid(path: Path) -> Grid:
     _check_axes(path, fixed, axes)
     only = asked.get("only")
     choose_notebooks(None if only is None else str(only))
-    out, preset = (
-        Path(str(asked.get("out") or f"outputs/{path.stem}")).absolute(),
-        str(asked.get("preset") or "baseline"),
-    )
+    out = Path(str(asked.get("out") or f"outputs/{path.stem}")).absolute()
+    preset = str(asked.get("preset") or "baseline")
     cells: dict[str, Cell] = {}
     for values in itertools.product(*axes.values()):
         cell = _make_cell(out, preset, fixed, dict(zip(axes, values, strict=True)))
