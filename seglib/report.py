@@ -36,7 +36,7 @@ nav a {{ margin-right: 1rem; display: inline-block }} a {{ color: #00558c }}
 li {{ margin: .3rem 0 }}
 figure {{ margin: 1.5rem 0; break-inside: avoid }} img {{ max-width: 100%; height: auto }}
 figcaption {{ color: #444; font-size: .9rem }}
-.wide {{ overflow-x: auto }} .wide td {{ min-width: 6rem }} table {{ border-collapse: collapse; font-size: .9rem }}
+.wide {{ overflow-x: auto }} .wide td {{ min-width: 8rem }} table {{ border-collapse: collapse; font-size: .9rem }}
 th, td {{ text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid #ddd; vertical-align: top }}
 .facts th, td {{ overflow-wrap: anywhere }} thead th {{ border-bottom: 2px solid #888 }} tr {{ break-inside: avoid }}
 @media (max-width: 40rem) {{ .facts, .facts tbody, .facts tr, .facts th, .facts td {{ display: block; padding: 0 }} }}
