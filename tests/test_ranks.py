@@ -15,6 +15,7 @@ import torch
 from seglib import durations, ranks
 from seglib.batches import make_loaders
 from seglib.checkpoints import load_checkpoint, load_members
+from seglib.clock import start_of_clock
 from seglib.config import make_config
 from seglib.errors import InputError
 from seglib.folds import assign_folds
@@ -321,6 +322,7 @@ def interrupt_when(ready):
             time.sleep(0.02)
         os.kill(os.getpid(), signal.SIGINT)
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits that it be ignored
     threading.Thread(target=wait, daemon=True).start()
 
 
@@ -409,3 +411,10 @@ def test_two_train_a_network_that_has_weights_without_a_gradient(train):
     assert np.isfinite(history["train_loss"]).all()
     load_checkpoint(folder / "checkpoints" / "best.ckpt")
     load_checkpoint(folder / "checkpoints" / "last.ckpt")
+
+
+def test_processes_that_are_started_share_the_clock_of_their_starter(monkeypatch):
+    monkeypatch.setenv("SEGLIB_STARTED", "1234.5")
+    assert ranks._environment(2)["SEGLIB_STARTED"] == "1234.5"
+    monkeypatch.delenv("SEGLIB_STARTED")
+    assert float(ranks._environment(2)["SEGLIB_STARTED"]) == pytest.approx(start_of_clock(), abs=1)

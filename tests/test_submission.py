@@ -12,6 +12,7 @@ from seglib.submission import (
     decode_rle,
     encode_rle,
     find_template,
+    hand_in,
     read_submission,
     score_submission,
     write_submission,
@@ -181,3 +182,15 @@ def test_submission_and_truth_must_name_the_same_images(tmp_path, truth, text, w
 def test_a_missing_submission_is_named(tmp_path):
     with pytest.raises(InputError, match=r"there is no file .*s\.csv"):
         read_submission(tmp_path / "s.csv")
+
+
+def test_on_kaggle_and_nowhere_else_a_copy_lies_where_code_competitions_look(tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "submission.csv").write_text("id,rle\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("KAGGLE_KERNEL_RUN_TYPE", raising=False)
+    assert hand_in(tmp_path / "run" / "submission.csv") is None
+    assert not (tmp_path / "submission.csv").exists()
+    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
+    assert hand_in(tmp_path / "run" / "submission.csv").read_text() == "id,rle\n"
+    assert (tmp_path / "submission.csv").exists()
