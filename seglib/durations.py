@@ -8,6 +8,7 @@ from torch import nn
 
 from seglib.config import Config
 from seglib.losses import bce_dice_loss
+from seglib.memory import keep_freed_memory
 from seglib.models import autocast, scale_images
 from seglib.ranks import count_devices
 
@@ -46,6 +47,7 @@ def estimate_seconds(network: nn.Module, config: Config, *, train_size: int, val
 
 
 def _seconds_per_image(network: nn.Module, config: Config) -> float:
+    keep_freed_memory()  # as training will
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kept = {name: value.clone() for name, value in network.state_dict().items()}  # batch statistics would move
     network.to(device, memory_format=torch.channels_last).train()

@@ -16,6 +16,7 @@ from seglib.config import Config
 from seglib.errors import InputError
 from seglib.folds import read_folds, select_held_out
 from seglib.images import read_image, resize_image
+from seglib.memory import keep_freed_memory
 from seglib.models import autocast, scale_images
 from seglib.paths import find_runs
 from seglib.progress import track
@@ -164,6 +165,7 @@ def read_member_maps(
 
 def _predict_maps(members: Sequence[Member], image_paths: Sequence[str]) -> Iterator[tuple[list[Tensor], Size]]:
     """For every file the map of each member at its network size, and the size of the file."""
+    keep_freed_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     members = [(network.to(device).eval(), config) for network, config in members]
     paths, count = list(image_paths), max(config.batch_size for _, config in members)

@@ -20,6 +20,7 @@ from seglib.config import Config, find_difference
 from seglib.durations import planned_epochs
 from seglib.errors import InputError
 from seglib.folds import split_samples
+from seglib.memory import keep_freed_memory
 from seglib.models import build_model, choose_precision
 from seglib.mounts import is_hidden_rerun
 from seglib.paths import write_text
@@ -118,6 +119,7 @@ def fit(
     Raises:
         InputError: if the loss is no longer finite, or the folder holds a run with other numbers.
     """
+    keep_freed_memory()
     last, steps = output_dir / "checkpoints" / "last.ckpt", len(train_loader)
     if last.exists():
         _check_same_numbers(last, config)
