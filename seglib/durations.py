@@ -13,6 +13,7 @@ from seglib.models import autocast, scale_images
 from seglib.ranks import count_devices
 
 LONG_RUN_SECONDS = 3600  # a run expected to last longer names its cure
+WORTH_REPEATING = 20  # seconds per image: measuring a slower network twice would keep its user waiting for nothing
 
 
 def planned_epochs(config: Config, steps_per_epoch: int) -> int:
@@ -51,7 +52,9 @@ def _seconds_per_image(network: nn.Module, config: Config) -> float:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kept = {name: value.clone() for name, value in network.state_dict().items()}  # batch statistics would move
     network.to(device, memory_format=torch.channels_last).train()
-    seconds = _time_step(network, config, 2, device)
+    seconds = _time_step(network, config, 2, device)  # the first step of a process can take many times that of others
+    if seconds < WORTH_REPEATING:
+        seconds = _time_step(network, config, 2, device)
     if seconds < 1:  # quick enough to be measured again at a size near a batch, once to warm up and once to count
         count = min(16, config.batch_size)
         seconds = [_time_step(network, config, count, device) for _ in range(2)][-1]

@@ -48,3 +48,11 @@ def test_the_measured_speed_is_that_of_real_steps(tiny):
         bce_dice_loss(network(scale_images(images)), images[:, :1]).backward()
     real = (time.perf_counter() - started) / 32
     assert real / 20 < estimate_seconds(network, config, train_size=4, val_size=0) / 8 < real * 20
+
+
+@pytest.mark.parametrize(("steps", "expected"), [([9, 4], 4), ([9, 0.5, 0.4, 0.3], 0.3), ([30], 30)])
+def test_the_first_step_of_a_process_is_not_taken_for_its_speed(tiny, monkeypatch, steps, expected):
+    taken = iter(steps)
+    monkeypatch.setattr(durations, "_time_step", lambda *_: next(taken))
+    assert estimate_seconds(build_model(tiny), tiny, train_size=4, val_size=0) == expected * 8
+    assert not list(taken)
