@@ -39,10 +39,12 @@ def _stop(sentence: str, code: int) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from seglib import report, runs
+    from seglib import ranks, report, runs
 
     names = runs.choose_notebooks(arguments.only)
     settings = runs.parse_settings(arguments.preset, arguments.set)
+    if ranks.find_rank().index > 0:
+        return _join(names, paths.resolve_output_dir(Path(arguments.out).absolute()))
     data_dir = paths.find_data_dir(_fetch_if_named(arguments.data))
     output_dir = paths.resolve_output_dir(Path(arguments.out).absolute())
     train = _check_data(data_dir, with_test="05_submission" in names)
@@ -51,12 +53,20 @@ def _run(arguments: argparse.Namespace) -> None:
     if "02_training" in names and not any(output_dir.rglob("last.ckpt")):
         _say_duration(config.make_config(arguments.preset, **settings), len(train))
     paths.resolve_output_dir(output_dir, create=True)
-    runs.run_notebooks(
-        names, data_dir=data_dir, output_dir=output_dir, preset=arguments.preset, settings=settings, data_hash=data_hash
-    )
+    facts = {"preset": arguments.preset, "settings": settings, "data_hash": data_hash}
+    with ranks.lead(output_dir):
+        runs.run_notebooks(names, data_dir=data_dir, output_dir=output_dir, **facts)
     print(f"report      {report.write_report(output_dir)}")
     if (output_dir / "submission.csv").exists():
         print(f"submission  {output_dir / 'submission.csv'}")
+
+
+def _join(names: Sequence[str], output_dir: Path) -> None:
+    """Train with the process that runs the notebooks, as torchrun or SLURM started several."""
+    from seglib import ranks, training
+
+    if "02_training" in names:
+        training.fit_members(*ranks.await_order(output_dir))
 
 
 def _grid(arguments: argparse.Namespace) -> None:

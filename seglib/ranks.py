@@ -3,6 +3,7 @@
 A process that has used a GPU cannot be forked, and a notebook has used one before it trains. So
 ``torch.distributed.run`` starts all the processes anew, each runs ``seglib.rank``, and the notebook waits and listens.
 Where torchrun or SLURM started the processes already, nothing is started: ``find_rank`` says which of them this one is.
+If it was ``seglib run`` that they started, the first runs the notebooks; the others wait until one of these trains.
 """
 
 import codecs
@@ -12,8 +13,10 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 from typing import Any, BinaryIO, NamedTuple
@@ -29,6 +32,8 @@ from seglib.progress import is_watched
 
 REFUSAL = "refusal.txt"  # in the folder of an order: what an InputError of one of the processes said
 GRACE_SECONDS = 30  # between asking a process to stop and stopping it
+PLACE = "SEGLIB_ORDER"  # variable that tells a notebook in which folder other processes wait for its order
+LOOK_SECONDS = 1  # between two looks at a folder that may be on a slow file system
 TAIL_LINES = 60  # of what the processes wrote, in the error that says they failed
 
 
@@ -139,6 +144,8 @@ def start_ranks(order: Order, count: int) -> None:
     """Have ``count`` new processes do ``training.fit_members`` together, and wait until they have.
 
     What the first of them prints is printed here, as it comes. When this process is interrupted or dies, they stop.
+    Where others wait for the order of this one, in ``await_order``, they do it, and one new process with them: a
+    notebook cannot be one of them itself.
 
     Args:
         order: what to do; handed over in the folder ``.ranks`` of its ``output_dir``, which is removed afterwards.
@@ -149,12 +156,14 @@ def start_ranks(order: Order, count: int) -> None:
         KeyboardInterrupt: if this process was interrupted; the others have stopped by then.
         RuntimeError: if they fail otherwise; the message ends with what they wrote last.
     """
-    folder = order.output_dir / ".ranks"
+    leading = is_leading()
+    folder = Path(os.environ[PLACE]) / "order" if leading else order.output_dir / ".ranks"
     shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
     torch.cuda.empty_cache()  # what this process holds of the first GPU, and does not need while it waits
     try:
         write_order(folder, order)
-        code, tail = _run_and_listen(_command(folder, count), _environment(count))
+        command = _command(folder, 1 if leading else count)
+        code, tail = _run_and_listen(command, _environment(find_rank().neighbours if leading else count))
         if (folder / REFUSAL).exists():
             raise InputError((folder / REFUSAL).read_text(encoding="utf-8"))
         if code:
@@ -186,15 +195,72 @@ def read_order(folder: Path) -> Order:
     return Order(samples, folds, Config(**facts["config"]), Path(facts["output_dir"]), Path(facts["cache_dir"]))
 
 
+@contextmanager
+def lead(output_dir: Path) -> Iterator[None]:
+    """Run notebooks in here as the first of several processes; the others are in ``await_order`` meanwhile.
+
+    Alone, or as another one, it does nothing.
+
+    Args:
+        output_dir: the folder of the run, on a file system that all processes share.
+    """
+    rank = find_rank()
+    if rank.count == 1 or rank.index > 0:
+        yield
+        return
+    for stale in output_dir.glob(".order-*"):  # of a job that was killed
+        shutil.rmtree(stale, ignore_errors=True)
+    place = _place(output_dir)
+    place.mkdir(parents=True)
+    os.environ[PLACE] = str(place)
+    try:
+        yield
+    finally:
+        del os.environ[PLACE]
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def is_leading() -> bool:
+    """Whether this is a notebook for whose order other processes wait."""
+    return PLACE in os.environ
+
+
+def await_order(output_dir: Path) -> Order:
+    """What a notebook trains that the first of the processes runs, as soon as it does.
+
+    Args:
+        output_dir: as for ``lead``.
+
+    Raises:
+        InputError: if the first process ends without training.
+    """
+    place = _place(output_dir)
+    while not place.is_dir():
+        time.sleep(LOOK_SECONDS)
+    while not (place / "order" / "order.json").is_file():
+        if not place.is_dir():
+            raise InputError("the first process ended before it trained; mend what it said, and start all again")
+        time.sleep(LOOK_SECONDS)
+    return read_order(place / "order")
+
+
+def _place(output_dir: Path) -> Path:
+    """A folder that the processes of one job agree on, and that no other job uses."""
+    job = [os.environ.get(name, "") for name in ("SLURM_JOB_ID", "SLURM_STEP_ID", "TORCHELASTIC_RUN_ID")]
+    return output_dir / f".order-{'-'.join(filter(None, job))}"
+
+
 def _command(folder: Path, count: int) -> list[str]:
-    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
-    return [*run, "-m", "seglib.rank", str(folder), "--stop-with-stdin"]
+    """One needs no torchrun; and one that torchrun or SLURM counts already must not be counted twice."""
+    several = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"] if count > 1 else []
+    return [sys.executable, *several, "-m", "seglib.rank", str(folder), "--stop-with-stdin"]
 
 
 def _environment(count: int) -> dict[str, str]:
     """What this process can import they can too; and they leave each other room."""
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONIOENCODING": "utf-8"}
     env[STARTED] = str(start_of_clock())
+    env.pop(PLACE, None)  # they are led
     env.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
     if is_watched():
         env["SEGLIB_WATCHED"] = "1"

@@ -418,3 +418,78 @@ def test_processes_that_are_started_share_the_clock_of_their_starter(monkeypatch
     assert ranks._environment(2)["SEGLIB_STARTED"] == "1234.5"
     monkeypatch.delenv("SEGLIB_STARTED")
     assert float(ranks._environment(2)["SEGLIB_STARTED"]) == pytest.approx(start_of_clock(), abs=1)
+
+
+# the first of several processes runs the notebooks, the others wait for what these train
+
+
+@pytest.fixture
+def job(monkeypatch):
+    """This process as one of two that torchrun started."""
+
+    def pretend(index):
+        monkeypatch.setattr(ranks, "find_rank", lambda: Rank(index, 2, 1))
+        monkeypatch.setenv("TORCHELASTIC_RUN_ID", "job")
+        monkeypatch.setattr(ranks, "LOOK_SECONDS", 0.01)
+
+    return pretend
+
+
+def wait_for_order(folder):
+    got = []
+
+    def wait():
+        try:
+            got.append(ranks.await_order(folder))
+        except InputError as error:
+            got.append(error)
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    return thread, got
+
+
+def test_who_waits_gets_the_order_that_a_notebook_gives(job, data, tiny, tmp_path, monkeypatch):
+    job(0)
+    order = Order(*data, tiny, tmp_path / "run", tmp_path / "cache")
+    thread, got = wait_for_order(tmp_path / "run")
+    seen = []
+
+    def run(command, env):
+        thread.join(10)
+        seen.extend([command, env])
+        return 0, ""
+
+    monkeypatch.setattr(ranks, "_run_and_listen", run)
+    with ranks.lead(tmp_path / "run"):
+        time.sleep(0.1)
+        assert not got
+        ranks.start_ranks(order, 2)
+    assert got[0].config == tiny
+    pd.testing.assert_frame_equal(got[0].folds, data[1], check_dtype=False)
+    assert "torch.distributed.run" not in seen[0]  # one process more, beside those that were started already
+    assert ranks.PLACE not in seen[1]  # which is led
+    assert not list((tmp_path / "run").glob(".order-*"))
+    assert not ranks.is_leading()
+
+
+def test_who_waits_is_told_if_the_first_process_ends_before_it_trains(job, tmp_path):
+    job(0)
+    thread, got = wait_for_order(tmp_path)
+    with ranks.lead(tmp_path):
+        time.sleep(0.1)
+    thread.join(10)
+    assert "ended before it trained" in str(got[0])
+
+
+def test_what_a_killed_job_left_is_not_taken_for_an_order(job, data, tiny, tmp_path):
+    job(0)
+    write_order(tmp_path / ".order-job" / "order", Order(*data, tiny, tmp_path, tmp_path))
+    with ranks.lead(tmp_path):
+        assert not (tmp_path / ".order-job" / "order").exists()
+
+
+def test_alone_nobody_is_led(tmp_path):
+    with ranks.lead(tmp_path):
+        assert not ranks.is_leading()
+    assert not list(tmp_path.iterdir())

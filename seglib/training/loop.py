@@ -24,7 +24,7 @@ from seglib.memory import keep_freed_memory
 from seglib.models import build_model, choose_precision
 from seglib.mounts import is_hidden_rerun
 from seglib.paths import write_text
-from seglib.ranks import Order, Rank, any_rank, count_devices, find_rank, start_ranks
+from seglib.ranks import Order, Rank, any_rank, count_devices, find_rank, is_leading, start_ranks
 from seglib.training.callbacks import make_callbacks
 from seglib.training.segmenter import Segmenter
 
@@ -41,7 +41,8 @@ def fit_members(
     """Train the network of every fold, or go on with what an interrupted run of the same folder left to do.
 
     Where several processes are to share the batches (``ranks.count_devices``), they are started, and this one waits.
-    In a script that torchrun or SLURM's srun starts several times, its processes share them instead.
+    In a script that torchrun or SLURM's srun starts several times, its processes share them instead; and where it is
+    ``seglib run`` that they start, the notebook of the first one leads the others.
 
     Args:
         samples: table with ``sample_id``, ``image_path`` and ``mask_path``.
@@ -64,7 +65,7 @@ def fit_members(
     found, rank, count = folds["fold"].nunique(), find_rank(), count_devices(config)
     if config.folds not in {1, found}:
         raise InputError(f"the samples are in {found} folds, not {config.folds}; set folds={found}, or start a new run")
-    if rank.count < count:
+    if rank.count < count or is_leading():
         make_loaders(*split_samples(samples, folds, config.fold), config, cache_dir)  # the images are decoded once
         start_ranks(Order(samples, folds, config, output_dir, cache_dir), count)
         return pd.read_csv(output_dir / "history.csv")

@@ -1,6 +1,7 @@
 """The main job as a user does it, on phantoms, in processes of its own."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -184,3 +185,29 @@ def test_the_baseline_takes_its_first_real_steps_on_real_images_and_the_loss_fal
         optimizer.step()
     assert all(torch.isfinite(torch.tensor(losses)))
     assert losses[0] > losses[1] > losses[2]
+
+
+@pytest.mark.slow
+def test_torchrun_of_the_command_trains_by_all_processes_and_does_the_rest_once(data, run, tmp_path):
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "seglib"]
+    words = ["run", "--data", str(data), "--out", str(tmp_path / "two"), "--preset", "quick", *SMALL]
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    result = subprocess.run([*start, *words], capture_output=True, text=True, cwd=ROOT, env=env, timeout=600)
+    assert result.returncode == 0, result.stderr
+    assert "2 processes on the CPU share every batch of 4 images" in result.stdout
+    assert sum(line.startswith("epoch ") for line in result.stdout.splitlines()) == 4
+    assert sum(line.startswith("report ") for line in result.stdout.splitlines()) == 1
+    assert len(pd.read_csv(tmp_path / "two" / "submission.csv")) == 4
+    assert not list((tmp_path / "two").glob(".order-*"))
+    again = subprocess.run([*start, *words], capture_output=True, text=True, cwd=ROOT, env=env, timeout=600)
+    assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.slow
+def test_torchrun_of_a_command_that_cannot_work_ends_with_its_sentence(data, tmp_path):
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "seglib"]
+    words = ["run", "--data", str(tmp_path), "--out", str(tmp_path / "out")]
+    result = subprocess.run([*start, *words], capture_output=True, text=True, cwd=ROOT, timeout=300)
+    assert result.returncode != 0
+    assert "seglib: " in result.stderr
+    assert "Train" in result.stderr
