@@ -6,9 +6,9 @@ import time
 import torch
 from torch import nn
 
+from seglib.allocator import keep_freed_memory
 from seglib.config import Config
 from seglib.losses import bce_dice_loss
-from seglib.memory import keep_freed_memory
 from seglib.models import autocast, scale_images
 from seglib.ranks import count_devices
 

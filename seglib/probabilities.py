@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  the field's name for it
 
+from seglib.allocator import keep_freed_memory
 from seglib.checkpoints import load_members
 from seglib.config import Config
 from seglib.errors import InputError
 from seglib.folds import read_folds, select_held_out
 from seglib.images import read_image, resize_image
-from seglib.memory import keep_freed_memory
 from seglib.models import autocast, scale_images
 from seglib.paths import find_runs
 from seglib.progress import track

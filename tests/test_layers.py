@@ -32,18 +32,18 @@ ALLOWED = {
     "problems": LEAF | {"checks", "duplicates", "folds", "images", "samples", "traits"},
     "cache": {"images", "progress"},
     "clock": set(),
-    "memory": set(),
+    "allocator": set(),
     "ranks": LEAF | {"clock", "config", "paths", "progress"},
     "batches": LEAF | {"cache", "config", "ranks"},
     "weights": LEAF | {"mounts"},
     "models": LEAF | {"config", "weights"},
-    "durations": {"config", "losses", "memory", "models", "ranks"},
+    "durations": {"config", "losses", "allocator", "models", "ranks"},
     "checkpoints": LEAF | {"config", "models", "paths"},
     "training": LEAF
-    | {"batches", "checkpoints", "clock", "config", "durations", "folds", "losses", "memory", "metrics", "models"}
+    | {"batches", "checkpoints", "clock", "config", "durations", "folds", "losses", "allocator", "metrics", "models"}
     | {"mounts", "paths", "progress", "ranks"},
     "rank": LEAF | {"paths", "ranks", "training"},
-    "probabilities": LEAF | {"checkpoints", "config", "folds", "images", "memory", "models", "paths", "progress"},
+    "probabilities": LEAF | {"checkpoints", "config", "folds", "images", "allocator", "models", "paths", "progress"},
     "masks": LEAF | {"metrics"},
     "submission": LEAF | {"masks", "mounts", "paths"},
     "reruns": {"checks", "mounts", "probabilities", "samples", "submission"},

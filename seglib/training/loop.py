@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from seglib.allocator import keep_freed_memory
 from seglib.batches import make_loaders
 from seglib.checkpoints import load_checkpoint, member_dir
 from seglib.clock import is_time_up
@@ -20,7 +21,6 @@ from seglib.config import Config, find_difference
 from seglib.durations import planned_epochs
 from seglib.errors import InputError
 from seglib.folds import split_samples
-from seglib.memory import keep_freed_memory
 from seglib.models import build_model, choose_precision
 from seglib.mounts import is_hidden_rerun
 from seglib.paths import write_text

@@ -8,7 +8,7 @@ import pytest
 FAULTS = """
 import resource, sys
 import numpy as np
-from seglib.memory import keep_freed_memory
+from seglib.allocator import keep_freed_memory
 
 kept = keep_freed_memory() if "keep" in sys.argv else False
 def touch(): np.ones(16 * 2**20)  # 128 MiB
@@ -41,8 +41,8 @@ def test_a_choice_made_in_the_environment_stands():
 
 
 def test_other_systems_are_left_alone(monkeypatch):
-    from seglib import memory
+    from seglib import allocator
 
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
-    monkeypatch.setattr(memory.ctypes, "CDLL", None)
-    assert not memory.keep_freed_memory()
+    monkeypatch.setattr(allocator.ctypes, "CDLL", None)
+    assert not allocator.keep_freed_memory()
