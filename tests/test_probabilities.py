@@ -310,12 +310,12 @@ def test_a_batch_that_memory_does_not_hold_is_halved_and_stays_so_and_is_told_on
 def test_an_image_that_memory_does_not_hold_is_looked_at_in_windows(phantoms, config, capsys):
     config = make_config(**{**vars(config), "image_size": 256, "batch_size": 2, "tta": 8})
     paths = list_samples(phantoms)["image_path"][:3]
-    network = Hungry(64 * 64)
+    network = Hungry(150 * 150)
     found = list(predict_probabilities([(network, config)], paths))
-    assert network.seen[:4] == [(2, 256), (1, 256), (1, 128), (1, 64)]
-    assert set(network.seen[4:]) == {(1, 64)}
+    assert network.seen[:4] == [(2, 256), (1, 256), (1, 192), (1, 144)]
+    assert set(network.seen[4:]) == {(1, 144)}
     said = capsys.readouterr().out
-    assert said.startswith("memory does not hold one image of 256 pixels; it is looked at in windows of 64, which")
+    assert said.startswith("memory does not hold one image of 256 pixels; it is looked at in windows of 144, which")
     assert said.count("\n") == 1
     for one, other in zip(found, predict_probabilities([(Brightness(), config)], paths), strict=True):
         assert np.allclose(one, other, atol=1e-3)  # half precision
@@ -335,10 +335,10 @@ def test_an_error_that_is_not_about_memory_is_raised_as_it_is(phantoms, config):
 
 def test_less_is_demanded_until_windows_are_too_small():
     wanted, seen = make_config("quick", image_size=352, batch_size=5), []
-    for _ in range(4):
+    for _ in range(7):
         wanted = demand_less(wanted)
         seen.append((wanted.batch_size, wanted.tile))
-    assert seen == [(2, 0), (1, 0), (1, 160), (1, 64)]
+    assert seen == [(2, 0), (1, 0), (1, 256), (1, 192), (1, 128), (1, 96), (1, 64)]
     with pytest.raises(InputError, match="windows of 64 pixels"):
         demand_less(wanted)
 
