@@ -29,7 +29,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except RuntimeError as error:
         return _stop(str(error), 1)
     except KeyboardInterrupt:
-        return _stop("stopped; the same command goes on after the last finished epoch", 130)
+        return _stop("stopped; the same command goes on after the last finished epoch or image", 130)
     return code or 0
 
 
@@ -104,6 +104,33 @@ def _ensemble(arguments: argparse.Namespace) -> None:
     runs.run_notebooks(names, data_dir=data_dir, output_dir=output_dir, **facts)
     print(f"report      {report.write_report(output_dir)}")
     print(f"submission  {output_dir / 'submission.csv'}")
+
+
+def _predict(arguments: argparse.Namespace) -> None:
+    from seglib import checkpoints, predictions, ranks, rules, samples
+
+    run, out, rank = Path(arguments.run).absolute(), Path(arguments.out).absolute(), ranks.find_rank()
+    if not run.is_dir():
+        raise errors.InputError(f"there is no folder {run}; name that of a run")
+    images = samples.list_images(Path(arguments.images))
+    found = predictions.predict_images(
+        checkpoints.load_members(run),
+        rules.read_rules(run / "masks.json"),
+        images,
+        out,
+        with_maps=arguments.probabilities,
+        rank=rank,
+        say=lambda line: print(line, flush=True),
+    )
+    if found.missing:
+        print(f"{found.missing} of {found.images} images are left to other processes; if none is at work, run it again")
+        return
+    print(f"masks       {out}\ntable       {out / predictions.TABLE_NAME}", flush=True)
+    if found.unreadable:
+        raise errors.InputError(
+            f"{len(found.unreadable)} of {found.images} images cannot be read and have no mask, listed in "
+            f"{out / predictions.UNREADABLE_NAME}; mend or remove them and run the same again"
+        )
 
 
 def _fetch_if_named(data: str | None) -> str | Path | None:
@@ -349,6 +376,13 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("first", metavar="RUN")
     compare.add_argument("second", metavar="RUN")
     compare.set_defaults(command=_compare)
+
+    predict = commands.add_parser("predict", help="masks for a folder of any images, by a finished run")
+    predict.add_argument("run", metavar="RUN", help="folder of a run, or of an ensemble")
+    predict.add_argument("images", metavar="IMAGES", help="a folder with images")
+    predict.add_argument("--out", metavar="DIR", required=True, help="folder of the masks; what is there is kept")
+    predict.add_argument("--probabilities", action="store_true", help="also the maps, as PNG of 16 bits: value/65535")
+    predict.set_defaults(command=_predict)
 
     score = commands.add_parser("score", help="Dice and IoU of anybody's submission")
     score.add_argument("--truth", metavar="DIR", required=True, help="reference masks, or a data set with Test/Mask")

@@ -69,6 +69,9 @@ class Config:
     devices: int = 0  # processes that share every batch; 0: as many as there are GPUs and divide it, or one on a CPU
     # prediction
     tta: int = 1  # symmetries of the square averaged: 1 none, 2 and 4 mirrors, 8 mirrors and quarter turns
+    tile: int = (
+        0  # pixels of the windows a larger image is looked at in; 0: only where memory does not hold a whole one
+    )
     # submission
     rle_by_rows: bool = False  # run lengths along the rows instead of down the columns
     rle_zero_based: bool = False  # run starts counted from 0 instead of 1
@@ -84,13 +87,18 @@ class Config:
             WEIGHT_SUFFIXES
         )
         _check(named, self, "encoder_weights", "none, imagenet, package or a .pth, .pt or .safetensors file")
-        multiple = 16 if self.architecture == "plain" else 32
-        _check(self.image_size % multiple == 0, self, "image_size", f"a multiple of {multiple}")
+        for name in ("image_size", "tile"):
+            _check(getattr(self, name) % self.multiple == 0, self, name, f"a multiple of {self.multiple}")
         _check(self.architecture == "plain" or self.encoder != "", self, "encoder", "named, such as resnet34")
         _check(not self.max_steps or self.min_steps <= self.max_steps, self, "min_steps", "at most max_steps")
         _check(self.tta <= self.symmetries, self, "tta", f"at most symmetries, which is {self.symmetries}")
         _check(self.folds == 1 or self.fold < self.folds, self, "fold", "below folds")
         parse_loss(self.loss)
+
+    @property
+    def multiple(self) -> int:
+        """What the sides of an image must be a multiple of, for the network to halve them on its way down."""
+        return 16 if self.architecture == "plain" else 32
 
     @property
     def n_folds(self) -> int:
@@ -104,6 +112,8 @@ class Config:
 
 
 # Fields of where and how long a run computes: they change nothing in its results, and a resumed run may change them.
+# Not so tile: windows change the maps a little, and with them the scores and the rules of masks.json; and prediction
+# takes it from the checkpoint, so that another one in a run that is trained would be accepted and do nothing.
 CIRCUMSTANCES = frozenset({"num_workers", "max_hours", "devices"})
 
 _CHOICES = {
@@ -139,6 +149,7 @@ _RANGES = {
     "seed": (0, 2**32 - 1),
     "max_hours": (0, 10_000),
     "devices": (0, 1024),
+    "tile": (0, 4096),
 }
 
 PRESETS: dict[str, dict[str, Any]] = {

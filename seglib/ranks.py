@@ -75,6 +75,16 @@ def find_rank() -> Rank:
     return ALONE
 
 
+def find_device() -> torch.device:
+    """Where this process computes: on a GPU, its own where several were started on one machine; else on the CPU."""
+    gpus = _count_gpus()
+    if not gpus:
+        return torch.device("cpu")
+    # a scheduler may show each process its own GPU only, which is the first one there
+    place = int(os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID") or 0)
+    return torch.device("cuda", place % gpus)
+
+
 def gather(thing: Any) -> list[Any]:
     """What each of the processes that train together hands in, by rank; everybody gets all. Alone, just one's own."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):

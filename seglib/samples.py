@@ -88,8 +88,26 @@ def find_test_images(data_dir: Path) -> tuple[pd.DataFrame, list[Problem]]:
     test = find_part(data_dir, "test", "testing")
     folder = test and find_folder(test, "image")
     images, problems = _files_by_stem(folder) if folder else ({}, [])
-    rows = [(stem, str(path)) for stem, path in sorted(images.items())]
-    return pd.DataFrame(rows, columns=["sample_id", "image_path"], dtype=str), problems
+    return _tabulate(images), problems
+
+
+def list_images(folder: Path) -> pd.DataFrame:
+    """The images of any folder, those directly inside.
+
+    Returns:
+        The table of `list_test_images`.
+
+    Raises:
+        InputError: if there is no such folder, it holds no image, or two images have one name.
+    """
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {folder}; name the one that holds the images")
+    images, problems = _files_by_stem(folder)
+    if problems:
+        raise InputError(problems[0].sentence)
+    if not images:
+        raise InputError(f"{folder} holds no images ({', '.join(SUFFIXES)}); name the folder they lie in")
+    return _tabulate(images)
 
 
 def read_left_out(data_dir: Path) -> frozenset[Path]:
@@ -144,6 +162,11 @@ def _files_by_stem(folder: Path, left_out: Collection[Path] = ()) -> tuple[dict[
             continue
         found[path.stem] = path
     return found, problems
+
+
+def _tabulate(images: dict[str, Path]) -> pd.DataFrame:
+    rows = [(stem, str(path)) for stem, path in sorted(images.items())]
+    return pd.DataFrame(rows, columns=["sample_id", "image_path"], dtype=str)
 
 
 def _strip_ending(stem: str) -> str:

@@ -1,5 +1,6 @@
 """Masks <-> run lengths <-> CSV; validation before anybody uploads it; scoring."""
 
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -78,7 +79,7 @@ def count_foreground(text: str) -> int:
         >>> count_foreground("3 3 9 2")
         5
     """
-    return sum(int(length) for length in text.split()[1::2])
+    return int(np.array(text.split()[1::2], dtype=np.int64).sum())
 
 
 def _check_runs(starts: np.ndarray, lengths: np.ndarray, pixels: int) -> None:
@@ -163,8 +164,7 @@ def read_submission(path: Path) -> dict[str, str]:
     """
     table = _read_csv(path)
     ids = [str(name) for name in table.iloc[:, 0]]
-    twice = {name for name in ids if ids.count(name) > 1} if len(set(ids)) < len(ids) else set()
-    if twice:
+    if twice := [name for name, count in Counter(ids).items() if count > 1]:
         raise InputError(f"{path} has two rows for {min(twice)}; keep one")
     return dict(zip(ids, table.iloc[:, 1], strict=True))
 

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import shutil
@@ -8,9 +9,12 @@ from pathlib import Path
 import cv2
 import pandas as pd
 import pytest
+import torch
 
 from seglib.cli import main
 from seglib.images import read_mask
+from seglib.models import build_model
+from seglib.rules import MaskRules
 from seglib.samples import list_masks
 from seglib.submission import encode_rle, write_submission
 
@@ -204,6 +208,55 @@ def test_a_check_in_json_is_a_list_of_objects_and_nothing_else(copy, capsys):
         "fact": "has no mask in Train",
         "cure": "add train_0000.png there or remove the image",
     }
+
+
+@pytest.fixture
+def run(tiny, tmp_path):
+    """A run as far as prediction needs one."""
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    weights = {f"network.{name}": values for name, values in build_model(tiny).state_dict().items()}
+    facts = {"hyper_parameters": {"config": dataclasses.asdict(tiny)}, "state_dict": weights}
+    torch.save(facts, tmp_path / "run" / "checkpoints" / "best.ckpt")
+    rules = MaskRules(threshold=0.0)
+    (tmp_path / "run" / "masks.json").write_text(json.dumps({"rules": dataclasses.asdict(rules)}))
+    return tmp_path / "run"
+
+
+def test_a_folder_is_predicted_by_the_rules_of_the_run(phantoms, run, tmp_path, capsys):
+    out = tmp_path / "out"
+    words = ["predict", str(run), str(phantoms / "Test" / "Image"), "--out", str(out)]
+    assert main(words) == 0
+    assert capsys.readouterr().out == f"masks       {out}\ntable       {out / 'predictions.csv'}\n"
+    assert pd.read_csv(out / "predictions.csv")["mask_share"].tolist() == [1.0] * 4  # above a threshold of 0
+    assert not (out / "probabilities").exists()
+    assert main([*words, "--probabilities"]) == 0
+    assert len(list((out / "probabilities").iterdir())) == 4
+
+
+def test_images_that_cannot_be_read_are_counted_when_the_others_are_done(copy, run, tmp_path, stop):
+    source = copy / "Test" / "Image"
+    (source / "broken.png").touch()
+    sentence = stop("predict", run, source, "--out", tmp_path / "out")
+    assert "1 of 5 images cannot be read and have no mask, listed in" in sentence
+    assert sentence.endswith("unreadable.csv; mend or remove them and run the same again")
+    assert len(list((tmp_path / "out").glob("*.png"))) == 4
+
+
+def test_a_process_that_leaves_images_to_others_says_so(phantoms, run, tmp_path, capsys, monkeypatch):
+    for name, value in {"TORCHELASTIC_RUN_ID": "x", "RANK": 1, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}.items():
+        monkeypatch.setenv(name, str(value))
+    assert main(["predict", str(run), str(phantoms / "Test" / "Image"), "--out", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().out.startswith("2 of 4 images are left to other processes")
+    assert len(list((tmp_path / "out").glob("*.png"))) == 2
+
+
+def test_what_cannot_be_predicted_is_one_sentence(phantoms, run, tmp_path, stop):
+    source, out = phantoms / "Test" / "Image", tmp_path / "out"
+    assert "there is no folder" in stop("predict", tmp_path / "nowhere", source, "--out", out)
+    assert "there is no checkpoint" in stop("predict", tmp_path, source, "--out", out)
+    assert "there is no folder" in stop("predict", run, tmp_path / "nowhere", "--out", out)
+    assert "holds no images (.jpg, " in stop("predict", run, phantoms, "--out", out)
+    assert not out.exists()
 
 
 def test_a_clean_set_leaves_with_zero_and_a_missing_one_with_two(phantoms, tmp_path, stop, capsys):

@@ -66,6 +66,8 @@ def test_text_becomes_what_the_field_wants(name, text, value):
         ({"norm": "layer"}, "one of none, batch, instance"),
         ({"tta": 3}, "one of 1, 2, 4, 8"),
         ({"tta": 4, "symmetries": 2}, "tta=4 cannot be; it must be at most symmetries, which is 2"),
+        ({"tile": 100}, "tile=100 cannot be; it must be a multiple of 16"),
+        ({"tile": -16}, "tile=-16 cannot be; it must be from 0 to 4096"),
         ({"ema_decay": 1.5}, "from 0 to 0.99999"),
         ({"learning_rate": float("nan")}, "from 1e-08 to 10"),
         ({"architecture": "Unet"}, "encoder"),
@@ -89,6 +91,8 @@ def test_none_keeps_the_value_of_the_preset():
 def test_encoders_of_smp_need_a_multiple_of_32():
     with pytest.raises(InputError, match="a multiple of 32"):
         make_config("quick", image_size=144)
+    with pytest.raises(InputError, match="tile=48 cannot be; it must be a multiple of 32"):
+        make_config("quick", tile=48)
 
 
 @pytest.mark.parametrize(
@@ -121,3 +125,4 @@ def test_where_a_run_computes_makes_no_other_run_of_it():
     ours = Config(num_workers=1, max_hours=9, devices=2)
     assert find_difference(ours, Config()) is None
     assert find_difference(ours, dataclasses.replace(ours, tta=2)) == "tta"
+    assert find_difference(ours, dataclasses.replace(ours, tile=64)) == "tile"

@@ -31,6 +31,7 @@ ALLOWED = {
     "checks": LEAF | {"duplicates", "images", "progress", "traits"},
     "problems": LEAF | {"checks", "duplicates", "folds", "images", "samples", "traits"},
     "cache": {"images", "progress"},
+    "ahead": set(),
     "clock": set(),
     "allocator": set(),
     "ranks": LEAF | {"clock", "config", "paths", "progress"},
@@ -43,7 +44,8 @@ ALLOWED = {
     | {"batches", "checkpoints", "clock", "config", "durations", "folds", "losses", "allocator", "metrics", "models"}
     | {"mounts", "paths", "progress", "ranks"},
     "rank": LEAF | {"paths", "ranks", "training"},
-    "probabilities": LEAF | {"checkpoints", "config", "folds", "images", "allocator", "models", "paths", "progress"},
+    "probabilities": LEAF
+    | {"ahead", "allocator", "checkpoints", "config", "folds", "images", "models", "paths", "progress", "ranks"},
     "masks": LEAF | {"metrics"},
     "submission": LEAF | {"masks", "mounts", "paths"},
     "reruns": {"checks", "mounts", "probabilities", "samples", "submission"},
@@ -54,6 +56,7 @@ ALLOWED = {
     "calibration": {"metrics"},
     "rules": LEAF | {"metrics", "paths"},
     "uncertainty": {"probabilities", "rules"},
+    "predictions": LEAF | {"ahead", "probabilities", "ranks", "rules", "uncertainty"},
     "failures": {"images", "metrics", "progress", "traits"},
     "report": {"calibration", "metrics", "paths"},
     "__main__": {"cli"},
@@ -64,6 +67,7 @@ ONLY_IN = {
     "distributed": "grid",
     "matplotlib": "figures",
     "kaggle": "kaggle",
+    "monai": "probabilities",
     "papermill": "runs",
     "pytorch_lightning": "training",
     "segmentation_models_pytorch": "models",

@@ -21,7 +21,17 @@ from seglib.errors import InputError
 from seglib.folds import assign_folds
 from seglib.losses import LOSSES
 from seglib.models import build_model, scale_images
-from seglib.ranks import ALONE, Order, Rank, count_devices, describe_devices, find_rank, read_order, write_order
+from seglib.ranks import (
+    ALONE,
+    Order,
+    Rank,
+    count_devices,
+    describe_devices,
+    find_device,
+    find_rank,
+    read_order,
+    write_order,
+)
 from seglib.samples import list_samples
 from seglib.training import Segmenter, fit_members
 
@@ -101,6 +111,25 @@ def test_a_process_knows_which_of_those_started_together_it_is(monkeypatch, envi
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert find_rank() == rank
+
+
+@pytest.mark.parametrize(
+    ("available", "environment", "device"),
+    [
+        (0, {"LOCAL_RANK": "1"}, "cpu"),
+        (2, {}, "cuda:0"),
+        (2, {"LOCAL_RANK": "1"}, "cuda:1"),
+        (4, {"SLURM_LOCALID": "3"}, "cuda:3"),
+        (1, {"SLURM_LOCALID": "3"}, "cuda:0"),  # a scheduler that shows each process its own
+    ],
+)
+def test_each_process_of_a_machine_computes_on_a_gpu_of_its_own(gpus, monkeypatch, available, environment, device):
+    gpus(available)
+    for name in ("LOCAL_RANK", "SLURM_LOCALID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert find_device() == torch.device(device)
 
 
 @pytest.mark.parametrize(

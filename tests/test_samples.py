@@ -1,7 +1,7 @@
 import pytest
 
 from seglib.errors import InputError
-from seglib.samples import list_masks, list_samples, list_test_images, pair_samples
+from seglib.samples import list_images, list_masks, list_samples, list_test_images, pair_samples
 
 
 def make_tree(root, images, masks, tests=("t.png",), names=("Train", "Image", "Mask", "Test")):
@@ -96,3 +96,23 @@ def test_all_that_does_not_pair_is_told_at_once(tmp_path):
     assert samples["sample_id"].tolist() == ["a", "c"]
     found = sorted((problem.file.name, problem.problem) for problem in problems)
     assert found == [("a_mask.png", "two masks"), ("b.png", "no mask"), ("c.png", "same name"), ("d.png", "no image")]
+
+
+def test_the_images_of_any_folder_are_those_directly_inside(tmp_path):
+    for name in ("b.JPG", "a.tif", ".hidden.png", "notes.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "deeper").mkdir()
+    (tmp_path / "deeper" / "c.png").touch()
+    images = list_images(tmp_path)
+    assert images["sample_id"].tolist() == ["a", "b"]
+    assert images["image_path"].tolist() == [f"{tmp_path}/a.tif", f"{tmp_path}/b.JPG"]
+    (tmp_path / "a.png").touch()
+    with pytest.raises(InputError, match="a.tif has the same name as a.png but for its ending"):
+        list_images(tmp_path)
+
+
+def test_a_folder_without_images_is_named(tmp_path):
+    with pytest.raises(InputError, match="holds no images"):
+        list_images(tmp_path)
+    with pytest.raises(InputError, match="there is no folder"):
+        list_images(tmp_path / "nowhere")

@@ -47,10 +47,19 @@ def test_decoding_undoes_encoding_of_masks_that_are_not_square(by_rows, zero_bas
 
 
 @pytest.mark.filterwarnings("ignore:__array__")  # pycocotools beside numpy 2
-def test_the_runs_are_those_of_pycocotools():
-    mask = (np.random.default_rng(1).random((40, 23)) < 0.4).astype(np.uint8)
-    theirs = coco.frPyObjects({"size": [40, 23], "counts": uncompressed(encode_rle(mask), mask.size)}, 40, 23)
-    assert np.array_equal(coco.decode(theirs), mask)
+@pytest.mark.parametrize("by_rows", [False, True])
+def test_any_mask_has_the_runs_and_the_area_that_pycocotools_finds(by_rows):
+    rng = np.random.default_rng(1)
+    for number in range(200):
+        height, width = rng.integers(1, 30, size=2).tolist()
+        mask = (rng.random((height, width)) < number / 199).astype(np.uint8)  # from empty to full
+        text, theirs = encode_rle(mask, by_rows=by_rows), mask.T if by_rows else mask
+        size = list(theirs.shape)
+        compressed = coco.frPyObjects({"size": size, "counts": uncompressed(text, mask.size)}, *size)
+        assert compressed == coco.encode(np.asfortranarray(theirs))
+        assert np.array_equal(coco.decode(compressed), theirs)
+        assert np.array_equal(decode_rle(text, mask.shape, by_rows=by_rows), mask)
+        assert count_foreground(text) == coco.area(compressed)
 
 
 def uncompressed(text, size):
@@ -60,7 +69,7 @@ def uncompressed(text, size):
     for start, length in zip(numbers[::2], numbers[1::2], strict=True):
         counts += [start - 1 - at, length]
         at = start - 1 + length
-    return [*counts, size - at]
+    return [*counts, size - at] if at < size else counts
 
 
 def test_an_empty_mask_is_an_empty_text_and_a_full_one_a_single_run():

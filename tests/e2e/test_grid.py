@@ -82,7 +82,7 @@ def killed(file, stopped):
 def test_ctrl_c_stops_all_with_one_sentence(stopped):
     code, error, alive = stopped
     assert code == 130
-    assert error == "seglib: stopped; the same command goes on after the last finished epoch\n"
+    assert error == "seglib: stopped; the same command goes on after the last finished epoch or image\n"
     assert alive == []
 
 

@@ -1,0 +1,43 @@
+"""Work that goes on in threads while the caller uses what is done."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
+from typing import TypeVar
+
+Thing, Done = TypeVar("Thing"), TypeVar("Done")
+
+
+def map_ahead(
+    pool: Executor, function: Callable[[Thing], Done], things: Iterable[Thing], *, ahead: int
+) -> Iterator[Done]:
+    """``function`` of each thing, in order; a few more are under way while the caller uses one.
+
+    ``Executor.map`` would take in all things at once, and memory would hold everything that is done and not yet used.
+
+    Args:
+        pool: threads that compute.
+        function: what is computed of each thing.
+        things: may be a generator; they are drawn in the caller's thread.
+        ahead: how many are begun beyond the one that is handed out, 1 or more.
+
+    Yields:
+        What ``function`` returned; where it raised, that is raised here, and the rest is not begun.
+
+    Example:
+        >>> from concurrent.futures import ThreadPoolExecutor
+        >>> with ThreadPoolExecutor(2) as pool:
+        ...     list(map_ahead(pool, len, ["a", "bb", ""], ahead=1))
+        [1, 2, 0]
+    """
+    waiting: deque[Future] = deque()
+    try:
+        for thing in things:
+            waiting.append(pool.submit(function, thing))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
