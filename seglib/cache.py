@@ -3,24 +3,28 @@
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from seglib.images import read_image, read_mask, resize_image, resize_mask
+from seglib.images import read_mask, read_resized, resize_mask
+from seglib.paths import write_text
 from seglib.progress import track
+from seglib.threads import map_ahead
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None
 
-VERSION = 1  # raise it when what is stored changes
+VERSION = 2  # raise it when what is stored changes
+KNOWN_NAME = "known_files.csv"  # beside the caches: what each file held when it was last read
+SETTLED = 2.0  # seconds; a file younger than this when it is read may change again within one tick of its clock
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,13 @@ class Cache:
 def build_cache(samples: pd.DataFrame, folder: Path, *, size: int, channels: int, white: float) -> Cache:
     """Decode and resize every sample once, or open what an earlier call left.
 
-    The files are named after a hash of the samples' paths, sizes and times, of the settings and of ``VERSION``, so a
-    changed file or setting is noticed. They are written in a folder of their own that is renamed when whole.
+    A cache is named after what the files hold, in the order of the table, the settings and ``VERSION``. So a changed
+    file or setting is noticed, and files that were only touched, renamed or moved are not decoded again. What a file
+    holds (a hash of its bytes) is kept in ``known_files.csv`` beside its path, size and times; only files of which one
+    of these changed are read again, so that a second start reads no image.
+
+    A cache is written in a folder of its own that is renamed when whole. Nobody removes caches that are no longer used:
+    delete the folder whenever no run uses it, and the next run builds what it needs.
 
     Args:
         samples: table with ``image_path`` and ``mask_path``.
@@ -48,10 +57,13 @@ def build_cache(samples: pd.DataFrame, folder: Path, *, size: int, channels: int
         size: pixels of both sides after resizing; images by area, masks by the nearest pixel.
         channels: 1 or 3.
         white: pixel value that means white in files deeper than 8 bits.
+
+    Raises:
+        InputError: if a file cannot be read as an image.
     """
-    place = folder / _key(samples, size, channels, white)
+    folder.mkdir(parents=True, exist_ok=True)
+    place = folder / _key(samples, folder, size, channels, white)
     if not place.is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
         with _one_at_a_time(folder / f".{place.name}.lock"):
             _build(samples, place, size, channels, white)
     return Cache(np.load(place / "images.npy", mmap_mode="r"), np.load(place / "masks.npy", mmap_mode="r"))
@@ -81,12 +93,60 @@ def _one_at_a_time(path: Path) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
-def _key(samples: pd.DataFrame, size: int, channels: int, white: float) -> str:
-    facts = [f"{VERSION} {size} {channels} {white}"]
-    for name in pd.concat([samples["image_path"], samples["mask_path"]]):
-        status = os.stat(name)
-        facts.append(f"{name} {status.st_size} {status.st_mtime_ns}")
-    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
+def _key(samples: pd.DataFrame, folder: Path, size: int, channels: int, white: float) -> str:
+    digests = _digest_files([*samples["image_path"], *samples["mask_path"]], folder / KNOWN_NAME)
+    key = hashlib.sha256(f"{VERSION} {size} {channels} {white} {len(samples)}\n".encode())
+    for digest in digests:
+        key.update(digest.encode())
+    return key.hexdigest()[:32]
+
+
+def _digest_files(paths: list[str], known_path: Path) -> list[str]:
+    """A hash of what each file holds; of files that are as they were, the hash that is known."""
+    files = _stat_files(paths)
+    known = _read_known(known_path)
+    found = known.reindex(pd.Index(paths))
+    same = (found[["size", "modified", "changed"]].to_numpy() == files.to_numpy()).all(axis=1)
+    digests = found["digest"].to_numpy(dtype=object)
+    unknown = np.flatnonzero(~same)
+    begun = time.time_ns()
+    read = map_ahead(lambda row: _digest(paths[row]), unknown)
+    digests[unknown] = list(track(read, "reading files", total=len(unknown), unit="file", leave=False))
+    settled = files[["modified", "changed"]].max(axis=1).to_numpy() < begun - SETTLED * 1e9
+    if (settled & ~same).any():
+        _write_known(files.assign(digest=digests)[settled], known, known_path)
+    return digests.tolist()
+
+
+def _stat_files(paths: list[str]) -> pd.DataFrame:
+    """Size and times of each file; ``changed`` also tells of bytes exchanged by who restores the time of writing."""
+    facts = np.empty((len(paths), 3), dtype=np.int64)
+    for row, path in enumerate(paths):
+        status = os.stat(path)
+        facts[row] = status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    return pd.DataFrame(facts, columns=["size", "modified", "changed"], index=pd.Index(paths, name="path"))
+
+
+def _digest(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def _read_known(path: Path) -> pd.DataFrame:
+    kinds = {"path": str, "size": np.int64, "modified": np.int64, "changed": np.int64, "digest": str}
+    try:
+        known = pd.read_csv(path, dtype=kinds, keep_default_na=False, index_col="path")
+        return known.loc[~known.index.duplicated(), ["size", "modified", "changed", "digest"]]
+    except (OSError, ValueError, KeyError):  # none yet, or damaged: files are then read again
+        return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in kinds.items()}).set_index("path")
+
+
+def _write_known(files: pd.DataFrame, known: pd.DataFrame, path: Path) -> None:
+    """Of processes that write at once the last one wins, and the others' files are read once more."""
+    others = known[~known.index.isin(files.index)]
+    others = others[[os.path.exists(other) for other in others.index]]
+    with suppress(OSError):  # a cache may be shared with those who only read
+        write_text(path, pd.concat([others, files]).to_csv())
 
 
 def _fill(samples: pd.DataFrame, folder: Path, size: int, channels: int, white: float) -> None:
@@ -97,11 +157,11 @@ def _fill(samples: pd.DataFrame, folder: Path, size: int, channels: int, white: 
 
     def fill_row(row: int) -> None:
         sample = samples.iloc[row]
-        images[row] = resize_image(read_image(sample["image_path"], channels=channels, white=white), size)
+        images[row] = read_resized(sample["image_path"], size, channels=channels, white=white)
         masks[row] = resize_mask(read_mask(sample["mask_path"]), size)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases the interpreter lock
-        list(track(pool.map(fill_row, range(count)), "resizing", total=count))
+    for _ in track(map_ahead(fill_row, range(count)), "resizing", total=count):
+        pass
     images.flush()
     masks.flush()
 

@@ -20,7 +20,7 @@ from seglib.checkpoints import load_members
 from seglib.config import Config
 from seglib.errors import InputError
 from seglib.folds import read_folds, select_held_out
-from seglib.images import read_image, resize_image
+from seglib.images import image_size, read_resized
 from seglib.models import autocast, scale_images
 from seglib.paths import find_runs
 from seglib.progress import track
@@ -324,11 +324,10 @@ def _read_inputs(path: str, configs: list[Config]) -> Inputs:
     for config in configs:
         key = (config.in_channels, config.white, config.image_size)
         if key not in inputs:
-            image = read_image(path, channels=config.in_channels, white=config.white)
-            resized = resize_image(image, config.image_size)
+            resized = read_resized(path, config.image_size, channels=config.in_channels, white=config.white)
             inputs[key] = torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1)))
     wanted = [inputs[config.in_channels, config.white, config.image_size] for config in configs]
-    return wanted, image.shape[:2]
+    return wanted, image_size(path)
 
 
 @torch.inference_mode()

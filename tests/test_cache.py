@@ -2,6 +2,7 @@ import os
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from seglib import cache
@@ -13,6 +14,10 @@ from seglib.samples import list_samples
 SIZE = {"size": 32, "channels": 3, "white": 255}
 
 
+def caches(folder):
+    return [path for path in folder.iterdir() if path.name != cache.KNOWN_NAME]
+
+
 def test_rows_follow_the_table(phantoms, tmp_path):
     samples = list_samples(phantoms).iloc[::-1].reset_index(drop=True)
     stored = build_cache(samples, tmp_path, **SIZE)
@@ -22,10 +27,12 @@ def test_rows_follow_the_table(phantoms, tmp_path):
         assert np.array_equal(stored.masks[row], resize_mask(read_mask(samples["mask_path"][row]), 32))
 
 
-def test_a_second_call_decodes_nothing(phantoms, tmp_path, monkeypatch):
+def test_a_second_call_reads_no_file(phantoms, tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "SETTLED", 0)
     samples = list_samples(phantoms)
     first = build_cache(samples, tmp_path, **SIZE)
-    monkeypatch.setattr(cache, "read_image", None)  # calling it would fail
+    for name in ("read_resized", "_digest"):
+        monkeypatch.setattr(cache, name, None)  # calling it would fail
     again = build_cache(samples, tmp_path, **SIZE)
     assert np.array_equal(first.images, again.images)
 
@@ -35,11 +42,30 @@ def test_another_setting_is_another_cache(phantoms, tmp_path, change):
     samples = list_samples(phantoms)
     build_cache(samples, tmp_path, **SIZE)
     build_cache(samples, tmp_path, **{**SIZE, **change})
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(caches(tmp_path)) == 2
 
 
-def test_a_changed_file_is_noticed(phantoms, tmp_path):
-    copy = shutil.copytree(phantoms, tmp_path / "copy")
+@pytest.fixture
+def copy(phantoms, tmp_path):
+    return shutil.copytree(phantoms, tmp_path / "copy")
+
+
+@pytest.fixture
+def settled(monkeypatch):
+    """Files count as old enough to be remembered."""
+    monkeypatch.setattr(cache, "SETTLED", -60)
+
+
+def exchange_bytes(path):
+    """Other bytes, the same size, and the old time of writing, as a copy that keeps times leaves them."""
+    status, data = os.stat(path), bytearray(open(path, "rb").read())
+    data[-1] ^= 1  # of the check sum behind the pixels, which nobody reads
+    with open(path, "wb") as file:
+        file.write(data)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def test_a_changed_file_is_noticed(copy, tmp_path, settled):
     samples = list_samples(copy)
     before = build_cache(samples, tmp_path / "cache", **SIZE).images[0].copy()
     shutil.copy(samples["image_path"][1], samples["image_path"][0])
@@ -47,20 +73,94 @@ def test_a_changed_file_is_noticed(phantoms, tmp_path):
     assert not np.array_equal(before, build_cache(samples, tmp_path / "cache", **SIZE).images[0])
 
 
-def test_a_file_changed_without_changing_its_size_is_noticed(phantoms, tmp_path):
-    copy = shutil.copytree(phantoms, tmp_path / "copy")
+@pytest.mark.parametrize("column", ["image_path", "mask_path"])
+def test_bytes_exchanged_behind_an_old_time_and_size_are_noticed(copy, tmp_path, settled, column):
     samples = list_samples(copy)
     build_cache(samples, tmp_path / "cache", **SIZE)
-    os.utime(samples["mask_path"][0], ns=(1, 1))
+    exchange_bytes(samples[column][2])
     build_cache(samples, tmp_path / "cache", **SIZE)
-    assert len(list((tmp_path / "cache").iterdir())) == 2
+    assert len(caches(tmp_path / "cache")) == 2
 
 
-def test_a_build_that_fails_leaves_nothing(phantoms, tmp_path):
-    copy = shutil.copytree(phantoms, tmp_path / "copy")
+def test_a_file_written_just_before_is_read_again_as_its_times_may_not_tell(copy, tmp_path, monkeypatch):
+    samples = list_samples(copy)
+    for column in ("image_path", "mask_path"):
+        for path in samples[column]:
+            os.utime(path)
+    build_cache(samples, tmp_path / "cache", **SIZE)
+    read = []
+    monkeypatch.setattr(cache, "_digest", lambda path: read.append(path) or "0")
+    build_cache(samples, tmp_path / "cache", **SIZE)
+    assert len(read) == 40
+
+
+def test_only_a_touched_file_is_read_again_and_nothing_is_decoded(copy, tmp_path, settled, monkeypatch):
+    samples, read = list_samples(copy), []
+    first = build_cache(samples, tmp_path / "cache", **SIZE)
+    os.utime(samples["mask_path"][3])
+    digest = cache._digest
+    monkeypatch.setattr(cache, "_digest", lambda path: read.append(path) or digest(path))
+    monkeypatch.setattr(cache, "read_resized", None)
+    assert np.array_equal(build_cache(samples, tmp_path / "cache", **SIZE).masks, first.masks)
+    assert read == [samples["mask_path"][3]]
+    assert len(pd.read_csv(tmp_path / "cache" / cache.KNOWN_NAME)) == 40
+
+
+def test_a_moved_data_set_is_not_decoded_again(copy, tmp_path, settled, monkeypatch):
+    build_cache(list_samples(copy), tmp_path / "cache", **SIZE)
+    copy.rename(tmp_path / "moved")
+    monkeypatch.setattr(cache, "read_resized", None)
+    build_cache(list_samples(tmp_path / "moved"), tmp_path / "cache", **SIZE)
+    known = pd.read_csv(tmp_path / "cache" / cache.KNOWN_NAME)
+    assert len(known) == 40  # the old places are forgotten
+    assert known["path"].str.contains("moved").all()
+
+
+def test_data_sets_that_share_a_folder_do_not_forget_each_other(phantoms, copy, tmp_path, settled, monkeypatch):
+    for folder in (phantoms, copy):
+        build_cache(list_samples(folder), tmp_path / "cache", **SIZE)
+    monkeypatch.setattr(cache, "_digest", None)
+    for folder in (phantoms, copy):
+        build_cache(list_samples(folder), tmp_path / "cache", **SIZE)
+    assert len(caches(tmp_path / "cache")) == 1  # they hold the same
+
+
+def test_a_folder_that_may_only_be_read_is_used(phantoms, tmp_path, settled, monkeypatch):
+    first = build_cache(list_samples(phantoms), tmp_path, **SIZE)
+    (tmp_path / cache.KNOWN_NAME).unlink()
+
+    def refuse(path, text):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(cache, "write_text", refuse)
+    assert np.array_equal(build_cache(list_samples(phantoms), tmp_path, **SIZE).images, first.images)
+
+
+def test_samples_in_another_order_are_another_cache(phantoms, tmp_path):
+    samples = list_samples(phantoms)
+    build_cache(samples, tmp_path, **SIZE)
+    reverse = samples.iloc[::-1].reset_index(drop=True)
+    assert np.array_equal(
+        build_cache(reverse, tmp_path, **SIZE).images[0], build_cache(samples, tmp_path, **SIZE).images[-1]
+    )
+
+
+COLUMNS = "path,size,modified,changed,digest\n"
+
+
+@pytest.mark.parametrize(
+    "damage", ["", "not,a\ntable", "path,size\nx,1\n", f"{COLUMNS}x,y,z,1,2\n", COLUMNS + 2 * "x,1,1,1,1\n"]
+)
+def test_a_damaged_list_of_known_files_is_made_anew(phantoms, tmp_path, settled, damage):
+    (tmp_path / cache.KNOWN_NAME).write_text(damage)
+    build_cache(list_samples(phantoms), tmp_path, **SIZE)
+    assert len(pd.read_csv(tmp_path / cache.KNOWN_NAME)) == 40
+
+
+def test_a_build_that_fails_leaves_nothing(copy, tmp_path):
     samples = list_samples(copy)
     with open(samples["image_path"][5], "r+b") as file:
         file.truncate(200)
     with pytest.raises(InputError):
         build_cache(samples, tmp_path / "cache", **SIZE)
-    assert list((tmp_path / "cache").iterdir()) == []
+    assert caches(tmp_path / "cache") == []

@@ -1,8 +1,15 @@
+import tracemalloc
+
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
+from scipy.ndimage import gaussian_filter
+from scipy.sparse.csgraph import connected_components
 
-from seglib.duplicates import MIN_CORRELATION, SIDE, find_pairs, group_near_duplicates, make_thumbnail
+from seglib import duplicates
+from seglib.duplicates import MIN_CORRELATION, SIDE, find_pairs, group_near_duplicates, iterate_pairs, make_thumbnail
+from seglib.scratch import Row
 from seglib.synthetic import draw_phantom
 
 
@@ -92,6 +99,7 @@ def test_pairs_are_found_between_all_chunks(monkeypatch):
     thumbnails[[4, 10]] = np.rot90(thumbnails[1]), thumbnails[3, ::-1]
     whole = find_pairs(thumbnails)
     monkeypatch.setattr("seglib.duplicates.CHUNK", 3)
+    monkeypatch.setattr("seglib.duplicates.COLUMNS", 4)
     assert sorted(zip(whole["first"], whole["second"], strict=True)) == [(1, 4), (3, 10)]
     chunked = find_pairs(thumbnails).sort_values("first", ignore_index=True)
     assert chunked[["first", "second"]].equals(whole.sort_values("first", ignore_index=True)[["first", "second"]])
@@ -127,3 +135,119 @@ def test_a_thumbnail_holds_the_means_of_areas_in_gray_levels():
 
 def test_one_image_is_a_group():
     assert group_near_duplicates(np.zeros((1, SIDE, SIDE), np.float32)).tolist() == [0]
+
+
+def draw_any_set(seed):
+    """Thumbnails smooth, noisy, faint and flat, with copies equal, turned, mirrored, blended and nearly equal."""
+    rng = np.random.default_rng(seed)
+    thumbnails = [
+        gaussian_filter(rng.normal(0, 1, (SIDE, SIDE)), rng.uniform(0, 6)) * 10 ** rng.uniform(-2, 3) for _ in range(40)
+    ]
+    thumbnails += [np.full((SIDE, SIDE), level) for level in rng.integers(0, 3, 6)]
+    for _ in range(60):
+        one, other = (thumbnails[row] for row in rng.integers(len(thumbnails), size=2))
+        turned = np.rot90(one[:, :: rng.choice([-1, 1])], rng.integers(4))
+        thumbnails.append(turned + rng.choice([0, 0, 0.1, 0.5, 1]) * other)
+    return np.array(thumbnails)[rng.permutation(len(thumbnails))]
+
+
+def compare_plainly(thumbnails):
+    """Correlation of all pairs at once, by turning pixels: the definition."""
+    details = thumbnails - gaussian_filter(thumbnails, (0, duplicates.BLUR, duplicates.BLUR), mode="nearest")
+    details -= details.mean((1, 2), keepdims=True)
+    details /= np.maximum(details.std((1, 2), keepdims=True), duplicates.MIN_CONTRAST) * SIDE
+    best = np.full((len(details), len(details)), -1.0)
+    for mirrored in (details, details[:, ::-1]):
+        for quarters in range(4):
+            turned = np.rot90(mirrored, quarters, axes=(1, 2)).reshape(len(details), -1)
+            best = np.maximum(best, turned @ details.reshape(len(details), -1).T)
+    same = (thumbnails[:, None] == thumbnails[None]).all((2, 3))
+    return np.where(same, 1, best)
+
+
+@pytest.mark.parametrize("many", [0, 0.5])
+@pytest.mark.parametrize("least", [-0.5, 0.1, 0.5, 0.85, 0.99])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_pairs_are_those_of_comparing_all_pixels_of_all_pairs(monkeypatch, seed, least, many):
+    for name, value in {"CHUNK": 8, "COLUMNS": 24, "KEPT": 40, "PIECE": 50, "MANY": many}.items():
+        monkeypatch.setattr(duplicates, name, value)
+    thumbnails = draw_any_set(seed)
+    correlation = compare_plainly(thumbnails)
+    surely, perhaps = (np.triu(correlation >= least + sign * 1e-5, 1) for sign in (1, -1))
+    assert surely.sum() > 20
+    pairs = find_pairs(thumbnails, min_correlation=least)
+    found = np.zeros_like(surely)
+    found[pairs["first"], pairs["second"]] = True
+    assert len(pairs) == found.sum()
+    assert not (surely & ~found).any()
+    assert not (found & ~perhaps).any()
+    assert np.allclose(pairs["correlation"], correlation[pairs["first"], pairs["second"]].clip(-1, 1), atol=1e-5)
+    assert pairs["correlation"].is_monotonic_decreasing
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_groups_are_what_the_pairs_connect(monkeypatch, seed):
+    for name, value in {"CHUNK": 8, "COLUMNS": 24, "KEPT": 40}.items():
+        monkeypatch.setattr(duplicates, name, value)
+    thumbnails = draw_any_set(seed)
+    linked = connected_components(compare_plainly(thumbnails) >= MIN_CORRELATION)[1]
+    assert group_near_duplicates(thumbnails).tolist() == pd.factorize(linked)[0].tolist()
+    assert len(set(linked)) < len(linked) - 10
+
+
+def test_most_pairs_of_images_are_ruled_out_by_few_coefficients(monkeypatch):
+    compared, correlate = [], duplicates._correlate
+    monkeypatch.setattr(
+        duplicates, "_correlate", lambda whole, *pair: compared.append(len(pair[0])) or correlate(whole, *pair)
+    )
+    find_pairs(stack(*(draw(seed, 192, 192) for seed in range(60))))
+    assert sum(compared) < 0.01 * 60 * 59 / 2
+
+
+def test_pairs_come_in_parts_of_bounded_size_however_many_copies_there_are(monkeypatch):
+    monkeypatch.setattr(duplicates, "PIECE", 100)
+    thumbnails = np.random.default_rng(0).uniform(0, 255, (2, SIDE, SIDE))[[0] * 20 + [1] * 10]
+    parts = list(iterate_pairs(thumbnails, min_correlation=-1))
+    assert max(map(len, parts)) <= 100
+    pairs = {(first, second) for part in parts for first, second in zip(part["first"], part["second"], strict=True)}
+    assert sum(map(len, parts)) == len(pairs) == 30 * 29 / 2
+
+
+def test_what_is_together_already_is_not_compared_again(monkeypatch):
+    for name, value in {"CHUNK": 10, "COLUMNS": 20}.items():
+        monkeypatch.setattr(duplicates, name, value)
+    compared, correlate = [], duplicates._correlate
+    monkeypatch.setattr(
+        duplicates, "_correlate", lambda whole, *pair: compared.append(len(pair[0])) or correlate(whole, *pair)
+    )
+    rng = np.random.default_rng(0)
+    thumbnails = rng.uniform(0, 255, (SIDE, SIDE)) + rng.uniform(0, 1, (100, SIDE, SIDE))
+    assert not group_near_duplicates(thumbnails).any()
+    assert sum(compared) < 10 * 100  # of 4950 pairs
+
+
+def test_memory_does_not_grow_with_the_thumbnails(monkeypatch):
+    for name, value in {"CHUNK": 32, "COLUMNS": 64}.items():
+        monkeypatch.setattr(duplicates, name, value)
+
+    class Drawn:
+        def __init__(self, seed):
+            self.seed = seed
+
+        def __array__(self, dtype=None, copy=None):
+            return gaussian_filter(np.random.default_rng(self.seed).uniform(0, 255, (SIDE, SIDE)), 2)
+
+    def measure_peak(count):
+        tracemalloc.start()
+        group_near_duplicates([Drawn(seed) for seed in range(count)])
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak
+
+    assert measure_peak(1000) - measure_peak(200) < 0.05 * 800 * SIDE**2 * 4  # of what they take as float32
+
+
+def test_thumbnails_may_be_rows_of_a_scratch_file():
+    thumbnails = draw_any_set(0).astype(np.float32)
+    rows = [Row(thumbnails, number) for number in range(len(thumbnails))]
+    assert find_pairs(rows).equals(find_pairs(thumbnails))

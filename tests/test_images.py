@@ -7,8 +7,20 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile, ImageOps
 
+from seglib import images
 from seglib.errors import InputError
-from seglib.images import SUFFIXES, image_size, probe_images, read_image, read_mask, resize_image, resize_mask
+from seglib.images import (
+    SPARE,
+    SUFFIXES,
+    image_size,
+    probe_images,
+    read_image,
+    read_mask,
+    read_resized,
+    resize_image,
+    resize_mask,
+)
+from seglib.synthetic import draw_phantom
 
 pytestmark = pytest.mark.filterwarnings("error")  # no warning of Pillow's reaches the user
 
@@ -731,3 +743,84 @@ def test_eight_threads_read_what_one_reads(save, save_cv2, save_tiff):
             np.testing.assert_array_equal(together[0], alone[0])
             np.testing.assert_array_equal(together[1], alone[1])
             assert together[2] == alone[2]
+
+
+def photograph(height, width, *, gray=False):
+    return draw_phantom(np.random.default_rng(3), height, width, gray=gray)[0]
+
+
+def root_mean_square(one, other):
+    return np.sqrt(((one.astype(float) - other) ** 2).mean())
+
+
+@pytest.fixture
+def decoded_sizes(monkeypatch):
+    """(height, width) of what was decoded, in the order of the calls."""
+    sizes, decode = [], images._decode
+
+    def watch(path, **options):
+        pixels, kind = decode(path, **options)
+        sizes.append(pixels.shape[:2])
+        return pixels, kind
+
+    monkeypatch.setattr(images, "_decode", watch)
+    return sizes
+
+
+@pytest.mark.parametrize(("side", "divided_by"), [(33, 8), (34, 4), (67, 4), (68, 2), (134, 2), (135, 1)])
+def test_a_large_jpeg_is_decoded_smaller_but_spare_times_the_wanted_side(tmp_path, decoded_sizes, side, divided_by):
+    Image.fromarray(photograph(805, 1200)).save(tmp_path / "a.jpg")
+    read_resized(tmp_path / "a.jpg", side, channels=3)
+    assert decoded_sizes == [(-(-805 // divided_by), 1200 // divided_by)]
+    assert min(decoded_sizes[0]) >= SPARE * side
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("gray", [False, True])
+@pytest.mark.parametrize("side", [32, 64, 100])
+def test_a_reduced_decoding_differs_by_less_than_one_gray_level(tmp_path, orientation, channels, gray, side):
+    turn = {"exif": exif_block(orientation)}
+    Image.fromarray(photograph(800, 1200, gray=gray)).save(tmp_path / "a.jpg", quality=90, **turn)
+    full = resize_image(read_image(tmp_path / "a.jpg", channels=channels), side)
+    reduced = read_resized(tmp_path / "a.jpg", side, channels=channels)
+    assert reduced.shape == (side, side, channels)
+    assert 0 < root_mean_square(full, reduced) < 1
+    assert abs(full.astype(float) - reduced).mean(axis=(0, 1)).max() < 1  # of each colour
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif", "a.bmp"])
+def test_without_a_reduction_the_pixels_are_the_very_same(tmp_path, name):
+    shape = (511, 700) if name == "a.jpg" else (1600, 1700)
+    Image.fromarray(photograph(*shape)).save(tmp_path / name)
+    side = 86 if name == "a.jpg" else 64
+    full = resize_image(read_image(tmp_path / name, channels=3), side)
+    assert np.array_equal(read_resized(tmp_path / name, side, channels=3), full)
+
+
+def test_a_jpeg_of_512_pixels_is_decoded_in_full_for_128(tmp_path):
+    Image.fromarray(photograph(512, 512)).save(tmp_path / "a.jpg")
+    full = resize_image(read_image(tmp_path / "a.jpg", channels=3), 128)
+    assert np.array_equal(read_resized(tmp_path / "a.jpg", 128, channels=3), full)
+
+
+@pytest.mark.parametrize("options", [{"progressive": True}, {"subsampling": 0}, {"quality": 40}])
+def test_a_reduced_decoding_of_any_kind_of_jpeg_is_as_near(tmp_path, options):
+    Image.fromarray(photograph(800, 1200)).save(tmp_path / "a.jpg", **options)
+    full = resize_image(read_image(tmp_path / "a.jpg", channels=3), 60)
+    assert 0 < root_mean_square(full, read_resized(tmp_path / "a.jpg", 60, channels=3)) < 1
+
+
+def test_a_large_jpeg_cut_short_is_refused_at_reduced_size_too(tmp_path):
+    Image.fromarray(photograph(800, 1200)).save(tmp_path / "a.jpg")
+    data = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "a.jpg").write_bytes(data[: len(data) // 2])
+    with pytest.raises(InputError, match="a.jpg"):
+        read_resized(tmp_path / "a.jpg", 32, channels=3)
+
+
+def test_a_deep_image_is_resized_as_it_is_read(save_cv2):
+    path = save_cv2("a.png", np.full((90, 90), 2048, np.uint16))
+    assert (read_resized(path, 8, channels=1, white=4095) == 128).all()
+    with pytest.raises(ValueError, match="white"):
+        read_resized(path, 8, channels=1, white=0)
