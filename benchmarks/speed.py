@@ -3,7 +3,8 @@
     python benchmarks/speed.py --data ../shared/data/isic2016 --out outputs/bench --table results/speed.md
 
 Every measurement is a process of its own; the contenders take turns (A B C A B C ...), so that a machine that slows
-down slows all of them, and only those of the same turn are compared. What was measured before on the same machine and
+down slows all of them, and only those of the same turn are compared. Every row has its first turn before any has its
+second, so that a table of fewer turns can be written at any time. What was measured before on the same machine and
 revision is not measured again, so a bench goes on after a stop. ``--only epoch,loader`` measures some rows, ``--quick``
 tries everything in a minute and means nothing, ``--only-table`` writes the table of what there is. On a GPU the same
 command adds its own rows. The contenders are in ``contenders/``, the table is written by ``speed_table.py``.
@@ -17,7 +18,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,16 +54,15 @@ class Row:
 
 
 START = {"ours_cold": "ours:start_cold", "ours_warm": "ours:start_warm", "plain": "plain:start"}
+STEP = {"ours": "ours:step", "plain": "plain:step", "chip": "chip:measure"}
 TRAIN = {"ours": "ours:train", "plain": "plain:train", "monai": "monai_cached:train", "seed": "seed:train"}
 LOAD = {"ours": "ours:load", "plain": "plain:load", "monai": "monai_cached:load"}
 ROWS = [
     Row("imports", {"ours": "imports:seglib_modules", "torch": "imports:torch_alone"}, "plain", 0, 1),
     Row("start", START | {"monai": "monai_cached:start"}, "lite2", 160, 1, prepare="ours:fill_cache"),
-    *(
-        Row("step", {"ours": "ours:step", "plain": "plain:step", "chip": "chip:measure"}, network, BATCH, steps)
-        for network, steps in (("plain", 8), ("lite2", 3))
-    ),
+    Row("step", STEP, "plain", BATCH, 8),
     Row("epoch", TRAIN, "plain", 128, 2),
+    Row("step", STEP, "lite2", BATCH, 3),
     Row("epoch", TRAIN, "lite2", 64, 2),
     Row("loader", LOAD, "lite2", 160, 3),
     Row("loader", LOAD, "lite2", 160, 4, native=True),
@@ -89,7 +88,9 @@ def bench(arguments: argparse.Namespace) -> None:
     path, jobs = out / "measurements.jsonl", plan_jobs(data, native, arguments)
     if not arguments.only_table:
         wanted = choose_rows(arguments.only)
-        for turn in missing_turns([job for job in jobs if job.row in wanted], read_measurements(path)):
+        turns = missing_turns([job for job in jobs if job.row in wanted], read_measurements(path))
+        prepare_rows(turns, out / "scratch")
+        for turn in turns:
             measure_turn(turn, path, out / "scratch")
     records = keep_planned(jobs, read_measurements(path))
     write_text(arguments.table or out / "speed.md", describe_speed(records, quick=arguments.quick))
@@ -97,12 +98,11 @@ def bench(arguments: argparse.Namespace) -> None:
 
 def find_sets(data: str, native: str | None, out: Path) -> tuple[Path, Path | None]:
     """The folders of the images, and of those at the size of the camera where there are some."""
-    if data == "phantoms" and not Path(data).exists():
-        return write_phantoms(out / "phantoms", train=200, test=0), None
-    named = (data == "isic2016" and not Path(data).exists()) or data.startswith("kaggle:")
-    folder = (
-        get_data(data, find_project_root() / "data" / data.removeprefix("kaggle:")) if named else find_data_dir(data)
-    )
+    if not Path(data).exists() and data == "phantoms":
+        data = str(write_phantoms(out / "phantoms", train=200, test=0))
+    elif not Path(data).exists() and (data == "isic2016" or data.startswith("kaggle:")):
+        data = str(get_data(data, find_project_root() / "data" / data.removeprefix("kaggle:")))
+    folder = find_data_dir(data)
     beside = Path(native) if native else folder.parent / "isic_native"
     if native and not is_data_dir(beside):
         raise InputError(f"{native} holds no Train/Image; name another folder for --native, or leave it out")
@@ -148,7 +148,7 @@ def make_job(row: Row, folder: Path, pairs: list, *, quick: bool, threads: int, 
     chosen = [pairs[place] for place in np.linspace(0, len(pairs) - 1, count + VALIDATION).round().astype(int)]
     size = QUICK["size"] if quick else SIZES[row.network]
     shape = {"network": row.network, "image_size": size, "batch_size": batch, "images": count, "epochs": row.epochs}
-    who = {"row": row.name, "contender": "", "call": row.prepare, "repeat": 0, "data": str(folder)}
+    who = {"row": row.name, "contender": "", "call": "", "repeat": 0, "data": str(folder)}
     return Job(**who, **shape, workers=threads, threads=threads, augment=True, where=where, pairs=tuple(chosen))
 
 
@@ -195,25 +195,33 @@ def keep_planned(jobs: list[Job], records: list[dict]) -> list[dict]:
     return list(last.values())
 
 
-def missing_turns(jobs: list[Job], records: list[dict]) -> Iterator[list[Job]]:
-    """The turns in which somebody was not measured yet; all who take part are measured again, as they are compared."""
-    turns: dict[str, list[Job]] = {}
-    for job in jobs:
-        turns.setdefault(f"{job.row} {job.network} {job.data} {job.repeat}", []).append(job)
+def missing_turns(jobs: list[Job], records: list[dict]) -> list[list[Job]]:
+    """The turns in which somebody was not measured yet: the first of all rows, then the second of all rows.
+
+    All who take part in such a turn are measured again, as they are compared with each other.
+    """
+    turns: dict[tuple, list[Job]] = {}
+    for job in sorted(jobs, key=lambda job: job.repeat):
+        turns.setdefault((job.repeat, job.row, job.network, job.data), []).append(job)
     done = [record["job"] for record in records]
-    return (turn for turn in turns.values() if any(identify(job) not in done for job in turn))
+    return [turn for turn in turns.values() if any(identify(job) not in done for job in turn)]
+
+
+def prepare_rows(turns: list[list[Job]], scratch: Path) -> None:
+    """Do what has to be there before some contenders are measured."""
+    for row in ROWS:
+        first = next((turn[0] for turn in turns if turn[0].row == row.name), None)
+        if row.prepare and first is not None:
+            run_job(dataclasses.replace(first, contender="preparation", call=row.prepare, scratch=str(scratch)))
 
 
 def measure_turn(turn: list[Job], path: Path, scratch: Path) -> None:
     """Measure all contenders once, one after the other, and keep each result at once."""
-    prepare = next(row.prepare for row in ROWS if row.name == turn[0].row)
     read_through(turn[0])
-    if prepare:
-        run_job(dataclasses.replace(turn[0], call=prepare, scratch=str(scratch)))
     for job in turn:
         result = run_job(dataclasses.replace(job, scratch=str(scratch)))
         keep_measurement(path, {"job": identify(job), "result": result})
-        where = f"{job.row} {job.network} {Path(job.data).name}, repeat {job.repeat + 1}"
+        where = f"{job.row} {job.network} {Path(job.data).name}, turn {job.repeat + 1}"
         print(f"{where}: {job.contender} took {result['whole_seconds']:.1f} s", flush=True)
 
 
@@ -256,6 +264,7 @@ def _environment(job: Job) -> dict[str, str]:
 
 def _watch_memory(process: subprocess.Popen, peak: list[int]) -> None:
     """The most that a process and its children hold together, asked twice a second; what they share counts once."""
+    pause = 0.05  # a short process has to be asked more often, and a long one less, as asking costs it time
     while process.poll() is None:
         try:
             parent = psutil.Process(process.pid)
@@ -263,7 +272,8 @@ def _watch_memory(process: subprocess.Popen, peak: list[int]) -> None:
             peak[0] = max(peak[0], sum(getattr(info, "pss", info.uss) for info in infos))
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             pass  # one of them has just ended
-        time.sleep(0.5)
+        time.sleep(pause)
+        pause = min(0.5, 1.5 * pause)
 
 
 def _parser() -> argparse.ArgumentParser:

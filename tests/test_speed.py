@@ -249,6 +249,25 @@ def test_camera_images_are_found_beside_the_data(phantoms, tmp_path):
         speed.find_sets(str(phantoms), str(tmp_path), tmp_path)
 
 
+def test_every_row_has_its_first_turn_before_any_has_its_second(phantoms):
+    turns = speed.missing_turns(speed.plan_jobs(phantoms, None, arguments("--quick")), [])
+    names = [(turn[0].row, turn[0].network) for turn in turns]
+    assert names[: len(names) // 2] == names[len(names) // 2 :]
+    assert [turn[0].repeat for turn in turns] == [0] * 9 + [1] * 9
+    assert all(
+        [job.contender for job in turn] == [job.contender for job in turns[i % 9]] for i, turn in enumerate(turns)
+    )
+
+
+def test_only_rows_that_are_measured_are_prepared_for_and_once(phantoms, tmp_path, monkeypatch):
+    ran = []
+    monkeypatch.setattr(speed, "run_job", lambda one: ran.append(one.call))
+    turns = speed.missing_turns(speed.plan_jobs(phantoms, None, arguments("--quick")), [])
+    speed.prepare_rows(turns, tmp_path)
+    speed.prepare_rows([turn for turn in turns if turn[0].row == "rle"], tmp_path)
+    assert ran == ["ours:fill_cache"]
+
+
 def test_an_unknown_row_is_refused_and_known_ones_are_chosen():
     assert speed.choose_rows("rle,epoch") == {"rle", "epoch"}
     assert {"step", "epoch", "loader", "start", "predict", "rle", "imports"} == speed.choose_rows(None)
@@ -401,7 +420,7 @@ def test_preparation_memory_start_and_imports_come_from_their_records():
     assert find_line(records, "start to first batch, warm", "plain PyTorch and smp").numbers == [4]
     assert find_line(records, "start to first batch, cold", "plain PyTorch and smp").numbers == [2]
     assert find_line(records, "start to first batch, warm", "the clock").numbers == [2.5]
-    assert find_line(records, "imports of torch alone").numbers == [2]
+    assert find_line(records, "all imports of our notebooks").numbers == [2]
 
 
 def test_the_page_says_what_was_measured_where_and_what_was_not():

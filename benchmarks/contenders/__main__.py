@@ -28,11 +28,11 @@ class Busy:
     def _watch(self) -> None:
         while not self.stopped.wait(0.5):
             torch = sys.modules.get("torch")
-            if hasattr(torch, "cuda") and torch.cuda.is_initialized():
-                try:
+            try:
+                if torch is not None and torch.cuda.is_initialized():
                     self.shares.append(torch.cuda.utilization() / 100)
-                except Exception:  # it needs a package of NVIDIA's, and a driver that lets itself be asked
-                    return
+            except Exception:  # torch is still being imported, or NVIDIA's package that asks the driver is missing
+                continue
 
     def facts(self) -> dict:
         """The device, its mean share of busy time and its peak memory in bytes; None where there is no gauge."""
