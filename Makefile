@@ -7,7 +7,7 @@ DATA ?= $(if $(wildcard data/[Tt][Rr][Aa][Ii][Nn]*/[Ii][Mm][Aa][Gg][Ee]*),data,p
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: run test slow lab lint clean
+.PHONY: run test slow bench lab lint clean
 
 run: .venv/.run
 	$(BIN)/seglib run --data "$(DATA)" --out "$(OUT)" --preset "$(PRESET)" $(ARGS)
@@ -17,6 +17,10 @@ test: .venv/.test lint
 
 slow: .venv/.test
 	$(BIN)/pytest -q -m slow
+
+# On an idle machine; what was measured before on this revision is not measured again.
+bench: .venv/.test
+	$(BIN)/python benchmarks/speed.py --data "$(DATA)" --out outputs/bench --table results/speed.md $(ARGS)
 
 lint: .venv/.test
 	$(BIN)/ruff check -q .

@@ -1,0 +1,153 @@
+"""seglib as its notebooks call it: ``make_loaders`` and ``training.fit``, the cache of decoded images, and the rest."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from contenders.job import Job, Laps, now, pick_device, since_start
+from contenders.network import ENCODER, WIDTHS
+from seglib.batches import make_loaders
+from seglib.config import Config, make_config
+from seglib.images import probe_images
+from seglib.memory import keep_freed_memory
+from seglib.models import autocast, build_model
+from seglib.probabilities import predict_probabilities
+from seglib.training import Segmenter, fit
+
+PRESETS = {"plain": {"preset": "baseline", "width": WIDTHS[0]}, "lite2": {"preset": "best", "encoder": ENCODER}}
+WARM_UP = 2  # steps that are not timed
+
+
+def make_settings(job: Job) -> Config:
+    """The preset of the network with the size of the job; colour for all, as the others read it."""
+    size = {"image_size": job.image_size, "batch_size": job.batch_size, "in_channels": 3, "white": 255}
+    length = {"epochs": job.epochs, "min_steps": 0, "max_steps": 0, "stop_patience": 0, "folds": 1}
+    how = {"precision": "auto", "augment": "standard" if job.augment else "none", "encoder_weights": "none", "tta": 1}
+    return make_config(**PRESETS[job.network] | size | length | how)
+
+
+def make_job_loaders(job: Job, folder: Path) -> tuple[DataLoader, DataLoader]:
+    """The loaders of the job's images; ``folder`` is where the cache is."""
+    rows = [(Path(image).stem, image, mask) for image, mask in job.pairs]
+    table = pd.DataFrame(rows, columns=["sample_id", "image_path", "mask_path"])
+    return make_loaders(table[: job.images], table[job.images :], make_settings(job), folder)
+
+
+def train(job: Job) -> dict:
+    """Epochs of ``fit`` without their validation; the first holds the building of the cache."""
+    config = make_settings(job)
+    network = build_model(config, pretrained=False)
+    with TemporaryDirectory(dir=job.scratch) as folder:
+        laps = Laps()
+        train_loader, val_loader = make_job_loaders(job, Path(folder) / "cache")
+        _time_epochs(laps, network, train_loader)
+        history = fit(network, train_loader, val_loader, config, Path(folder))
+    waits = history["wait_share"].tolist() if "wait_share" in history else []
+    return laps.result() | {"wait_share": waits}
+
+
+def _time_epochs(laps: Laps, network: nn.Module, loader: DataLoader) -> None:
+    """Let an epoch begin where Lightning tells the sampler so, and end where the first validation batch comes in."""
+    seen = 0
+    tell_sampler = loader.sampler.set_epoch
+
+    def set_epoch(epoch: int) -> None:
+        laps.begin()
+        tell_sampler(epoch)
+
+    def before_forward(module: nn.Module, images: tuple[Tensor, ...]) -> None:
+        nonlocal seen
+        if module.training:
+            seen += len(images[0])
+        elif seen:
+            laps.end(seen)
+            seen = 0
+
+    loader.sampler.set_epoch = set_epoch
+    network.register_forward_pre_hook(before_forward)
+
+
+def load(job: Job) -> dict:
+    """Epochs of the loader without a network."""
+    with TemporaryDirectory(dir=job.scratch) as folder:
+        laps = Laps()
+        loader, _ = make_job_loaders(job, Path(folder))
+        for epoch in range(job.epochs):
+            laps.begin()
+            loader.sampler.set_epoch(epoch)
+            laps.end(sum(len(batch["image"]) for batch in loader))
+    return laps.result()
+
+
+def start_cold(job: Job) -> dict:
+    """The way to the first batch where no cache is there yet."""
+    with TemporaryDirectory(dir=job.scratch) as folder:
+        return _start(job, Path(folder))
+
+
+def start_warm(job: Job) -> dict:
+    """The way to the first batch of a second run: the cache is there, as `fill_cache` left it."""
+    return _start(job, _warm_folder(job))
+
+
+def fill_cache(job: Job) -> dict:
+    """Leave a cache for `start_warm`."""
+    make_job_loaders(job, _warm_folder(job))
+    return {}
+
+
+def _warm_folder(job: Job) -> Path:
+    return Path(job.scratch) / "warm"
+
+
+def _start(job: Job, folder: Path) -> dict:
+    probe_images([image for image, _ in job.train_pairs])  # a run has to look what its images are
+    build_model(make_settings(job), pretrained=False).to(pick_device())
+    loader, _ = make_job_loaders(job, folder)
+    batch = next(iter(loader))
+    return {"seconds": [since_start()], "images": [len(batch["image"])]}
+
+
+def step(job: Job) -> dict:
+    """Steps on one batch that is ready: the ceiling of ``fit``, without Lightning and without a loader."""
+    keep_freed_memory()
+    config, device = make_settings(job), torch.device(pick_device())
+    module = Segmenter(build_model(config, pretrained=False), config, total_steps=100).to(device).train()
+    optimizer = module.configure_optimizers()["optimizer"]
+    size = (job.batch_size, job.image_size, job.image_size)
+    images = torch.randint(256, (size[0], 3, *size[1:]), dtype=torch.uint8, device=device)
+    masks = torch.randint(2, (size[0], 1, *size[1:]), dtype=torch.uint8, device=device)
+
+    def one_step() -> None:
+        with autocast(config, device):
+            loss = module.loss(module(images), masks)
+        optimizer.zero_grad()
+        loss.backward()
+        if config.gradient_clip:
+            nn.utils.clip_grad_norm_(module.parameters(), config.gradient_clip)
+        optimizer.step()
+
+    for _ in range(WARM_UP):
+        one_step()
+    began = now()
+    for _ in range(job.epochs):
+        one_step()
+    return {"seconds": [(now() - began) / job.epochs], "images": [job.batch_size]}
+
+
+def predict(job: Job) -> dict:
+    """Files to masks at their own size, thresholded at one half, without averaging symmetries."""
+    config = make_settings(job)
+    member = (build_model(config, pretrained=False), config)
+    paths = [image for image, _ in job.train_pairs]
+    laps = Laps()
+    for _ in range(job.epochs):
+        laps.begin()
+        masks = [np.greater(probability, 0.5) for probability in predict_probabilities([member], paths)]
+        laps.end(len(masks))
+    return laps.result()
