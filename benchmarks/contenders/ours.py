@@ -1,5 +1,6 @@
 """seglib as its notebooks call it: ``make_loaders`` and ``training.fit``, the cache of decoded images, and the rest."""
 
+import dataclasses
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,10 +12,10 @@ from torch.utils.data import DataLoader
 
 from contenders.job import Job, Laps, now, pick_device, since_start
 from contenders.network import ENCODER, WIDTHS
+from seglib.allocator import keep_freed_memory
 from seglib.batches import make_loaders
 from seglib.config import Config, make_config
 from seglib.images import probe_images
-from seglib.memory import keep_freed_memory
 from seglib.models import autocast, build_model
 from seglib.probabilities import predict_probabilities
 from seglib.training import Segmenter, fit
@@ -31,11 +32,12 @@ def make_settings(job: Job) -> Config:
     return make_config(**PRESETS[job.network] | size | length | how)
 
 
-def make_job_loaders(job: Job, folder: Path) -> tuple[DataLoader, DataLoader]:
-    """The loaders of the job's images; ``folder`` is where the cache is."""
+def make_job_loaders(job: Job, folder: Path, *, workers: int = -1) -> tuple[DataLoader, DataLoader]:
+    """The loaders of the job's images; ``folder`` is where the cache is; -1 worker: as many as seglib thinks best."""
     rows = [(Path(image).stem, image, mask) for image, mask in job.pairs]
     table = pd.DataFrame(rows, columns=["sample_id", "image_path", "mask_path"])
-    return make_loaders(table[: job.images], table[job.images :], make_settings(job), folder)
+    settings = dataclasses.replace(make_settings(job), num_workers=workers)
+    return make_loaders(table[: job.images], table[job.images :], settings, folder)
 
 
 def train(job: Job) -> dict:
@@ -73,10 +75,10 @@ def _time_epochs(laps: Laps, network: nn.Module, loader: DataLoader) -> None:
 
 
 def load(job: Job) -> dict:
-    """Epochs of the loader without a network."""
+    """Epochs of the loader without a network, with as many workers as the others have."""
     with TemporaryDirectory(dir=job.scratch) as folder:
         laps = Laps()
-        loader, _ = make_job_loaders(job, Path(folder))
+        loader, _ = make_job_loaders(job, Path(folder), workers=job.workers)
         for epoch in range(job.epochs):
             laps.begin()
             loader.sampler.set_epoch(epoch)
