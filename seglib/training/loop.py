@@ -26,6 +26,7 @@ from seglib.paths import write_text
 from seglib.ranks import Order, Rank, any_rank, count_devices, find_rank, start_ranks
 from seglib.training.callbacks import make_callbacks
 from seglib.training.segmenter import Segmenter
+from seglib.training.waiting import WaitMeter
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", ".*IProgress not found.*")  # in a notebook it asks for widgets we do not use
@@ -126,13 +127,15 @@ def fit(
     module = Segmenter(network, config, total_steps=epochs * steps_per_epoch)
     _quiet_lightning()
     pl.seed_everything(config.member_seed, verbose=False)
+    meter = WaitMeter()
     trainer = pl.Trainer(
         max_epochs=epochs,
         limit_train_batches=steps_per_epoch,
         **_spread(find_rank(), config),
         precision=PRECISION_NAMES[choose_precision(config.precision)],
         gradient_clip_val=config.gradient_clip or None,
-        callbacks=make_callbacks(config, output_dir, find_rank()),
+        callbacks=make_callbacks(config, output_dir, find_rank(), meter),
+        profiler=meter,
         enable_progress_bar=False,  # EpochBar is ours: one bar per epoch, and silence in a log
         logger=False,
         enable_model_summary=False,
