@@ -78,7 +78,8 @@ def test_other_things_between_two_steps_count_as_no_waiting(run, monkeypatch):
     assert (run(augment="none")["wait_share"] < 0.08).all()
 
 
-def test_a_loader_that_is_too_slow_is_told_of_once_and_not_after_the_first_epoch(run, slow, capsys):
+def test_a_loader_that_is_too_slow_is_told_of_once_and_not_after_the_first_epoch(run, slow, capsys, monkeypatch):
+    monkeypatch.setattr(waiting, "WORTH_SECONDS", 0.1)
     slow(image=0.02)
     run(epochs=4, stop_patience=0)
     lines = capsys.readouterr().out.splitlines()
@@ -86,9 +87,16 @@ def test_a_loader_that_is_too_slow_is_told_of_once_and_not_after_the_first_epoch
     assert lines[2].endswith("set num_workers=1, and a worker prepares the next batch meanwhile")
 
 
-def test_one_epoch_alone_gives_no_advice(run, slow, capsys):
+def test_one_epoch_alone_gives_no_advice(run, slow, capsys, monkeypatch):
+    monkeypatch.setattr(waiting, "WORTH_SECONDS", 0.1)
     slow(image=0.02)
     run(epochs=1)
+    assert "loader-bound" not in capsys.readouterr().out
+
+
+def test_a_fraction_of_a_second_is_not_worth_a_line(run, slow, capsys):
+    slow(image=0.02)
+    run()
     assert "loader-bound" not in capsys.readouterr().out
 
 

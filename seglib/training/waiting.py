@@ -18,6 +18,7 @@ with warnings.catch_warnings():
 
 FETCH = "train_dataloader_next"  # how Lightning's loop ends the name under which it tells a profiler of a fetch
 LOADER_BOUND = 0.1  # share of the training time; less is not worth a setting
+WORTH_SECONDS = 1.0  # of waiting in an epoch; less is not worth a line
 
 
 class WaitMeter(Profiler):
@@ -47,7 +48,7 @@ class WaitMeter(Profiler):
 
 
 class LoaderHint(Callback):
-    """Turns what a ``WaitMeter`` measured into the share of each epoch, and says once what to do if it is large.
+    """Turns what a ``WaitMeter`` measured into the share of each epoch, and says once what to do if it is a lot.
 
     ``share``, from 0 to 1, is that of the process that waits longest, as the others then wait for it.
     """
@@ -69,7 +70,8 @@ class LoaderHint(Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Segmenter) -> None:
         """Give the advice, but not after the first epoch, in which the workers come up."""
         self.epochs += 1
-        if self.epochs > 1 and self.share > LOADER_BOUND and not self.said:
+        much = self.share > LOADER_BOUND and self.meter.seconds > WORTH_SECONDS
+        if self.epochs > 1 and much and not self.said:
             self.said = True
             if trainer.is_global_zero:
                 print(describe_waiting(self.share, trainer.train_dataloader, self.rank), flush=True)
