@@ -48,3 +48,16 @@ def test_the_measured_speed_is_that_of_real_steps(tiny):
         bce_dice_loss(network(scale_images(images)), images[:, :1]).backward()
     real = (time.perf_counter() - started) / 32
     assert real / 20 < estimate_seconds(network, config, train_size=4, val_size=0) / 8 < real * 20
+
+
+def test_a_batch_for_which_there_is_no_room_is_estimated_from_two_images(tiny, monkeypatch):
+    """Training divides it; the estimate that comes before must not end the run."""
+    monkeypatch.setattr(durations, "_time_step", time_or_run_out)
+    network = build_model(tiny)
+    assert estimate_seconds(network, tiny, train_size=22, val_size=6) == 22
+
+
+def time_or_run_out(network, config, count, device):
+    if count > 2:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+    return 0.5

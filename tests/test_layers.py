@@ -36,11 +36,12 @@ ALLOWED = {
     "batches": LEAF | {"cache", "config", "ranks"},
     "weights": LEAF | {"mounts"},
     "models": LEAF | {"config", "weights"},
-    "durations": {"config", "losses", "models", "ranks"},
+    "memory": LEAF | {"config", "ranks"},
+    "durations": {"config", "losses", "memory", "models", "ranks"},
     "checkpoints": LEAF | {"config", "models", "paths"},
     "training": LEAF
-    | {"batches", "checkpoints", "clock", "config", "durations", "folds", "losses", "metrics", "models", "mounts"}
-    | {"paths", "progress", "ranks"},
+    | {"batches", "checkpoints", "clock", "config", "durations", "folds", "losses", "memory", "metrics", "models"}
+    | {"mounts", "paths", "progress", "ranks"},
     "rank": LEAF | {"paths", "ranks", "training"},
     "probabilities": LEAF | {"checkpoints", "config", "folds", "images", "models", "paths", "progress"},
     "masks": LEAF | {"metrics"},

@@ -98,11 +98,11 @@ class EpochBar(Callback):
     def on_train_epoch_start(self, trainer: pl.Trainer, module: Segmenter) -> None:
         """Draw an empty bar."""
         label = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-        self.bar = track(range(int(trainer.num_training_batches)), label, unit="batch", leave=False)
+        self.bar = track(range(_count_steps(trainer)), label, unit="batch", leave=False)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: Segmenter, *_: Any) -> None:
-        """Fill it by one batch."""
-        self.bar.update()
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Segmenter, *step: Any) -> None:
+        """Fill it by one batch, once all its parts are done."""
+        self.bar.update((step[-1] + 1) % trainer.accumulate_grad_batches == 0)
 
     def on_validation_end(self, trainer: pl.Trainer, module: Segmenter) -> None:
         """Take it away."""
@@ -135,7 +135,7 @@ class HistoryWriter(Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Segmenter) -> None:
         """Add the row of this epoch."""
         measured = {name: float(trainer.callback_metrics[name]) for name in MEASURED}
-        images = trainer.num_training_batches * module.config.batch_size
+        images = _count_steps(trainer) * min(module.config.batch_size, len(trainer.train_dataloader.dataset))
         row = {
             "epoch": trainer.current_epoch + 1,
             **measured,
@@ -159,6 +159,11 @@ class HistoryWriter(Callback):
             return pd.DataFrame(columns=HISTORY_COLUMNS).astype(float)
         history = pd.read_csv(self.path)
         return history[history["epoch"] < epoch]
+
+
+def _count_steps(trainer: pl.Trainer) -> int:
+    """Optimizer steps of an epoch."""
+    return trainer.num_training_batches // trainer.accumulate_grad_batches
 
 
 def _epoch_line(row: dict[str, float], epochs: int) -> str:

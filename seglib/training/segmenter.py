@@ -1,6 +1,7 @@
 """A network with its loss, its scores and its optimizer, as Lightning wants them."""
 
 import dataclasses
+import math
 import warnings
 from typing import Any
 
@@ -30,15 +31,25 @@ class Segmenter(pl.LightningModule):
     Several processes may share its batches. A step averages their gradients, which is the gradient of one process, as
     every loss of ``LOSSES`` is a mean over equal images. ``seed_loss`` is not (its Dice is pooled over the batch), so a
     validation batch is never divided; what was measured on each is exchanged when all are done.
+
+    Args:
+        network: float images (N, C, H, W) in [0, 1] -> logits (N, 1, H, W).
+        config: the numbers.
+        total_steps: optimizer steps of the whole training.
+        part_images: where each batch comes in parts, how many images a part has on average. Their gradients are added,
+            weighted by their images, so that they are those of the batch.
     """
 
-    def __init__(self, network: nn.Module, config: Config, *, total_steps: int) -> None:
+    def __init__(
+        self, network: nn.Module, config: Config, *, total_steps: int, part_images: float | None = None
+    ) -> None:
         super().__init__()
         self.save_hyperparameters({"config": dataclasses.asdict(config)})  # travels inside every checkpoint
         self.network = network.to(memory_format=torch.channels_last)
         self.config = config
         self.loss = combine_losses(parse_loss(config.loss))
         self.total_steps = total_steps
+        self.part_images = part_images
         self.val_batches: list[dict[str, Tensor]] = []
 
     def forward(self, images: Tensor) -> Tensor:
@@ -46,18 +57,24 @@ class Segmenter(pl.LightningModule):
         return self.network(scale_images(images))
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        """The loss of one batch."""
-        loss = self.loss(self(batch["image"]), batch["mask"])
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch["image"]), sync_dist=True)
-        return loss
+        """The loss of one batch, or of a part of it."""
+        loss, images = self.loss(self(batch["image"]), batch["mask"]), len(batch["image"])
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=images, sync_dist=True)
+        return loss * (images / self.part_images) if self.part_images else loss
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Losses of one batch, and the scores of each of its images."""
-        logits, mask = self(batch["image"]).float(), batch["mask"]
+        logits, mask = self._infer(batch["image"]).float(), batch["mask"]
         pred = logits > 0  # a probability above 0.5
         losses = {"val_loss": self.loss(logits, mask), "val_loss_seed": seed_loss(logits, mask)}
         scores = {"val_dice": dice_score(pred, mask), "val_iou": iou_score(pred, mask)}
         self.val_batches.append({"row": batch["row"][0], **losses, **scores})
+
+    def _infer(self, images: Tensor) -> Tensor:
+        """The logits of a batch, with no more images in the network at once than in training."""
+        if not self.part_images:
+            return self(images)
+        return torch.cat([self(part) for part in images.split(math.ceil(self.part_images))])
 
     def on_validation_epoch_end(self) -> None:
         """The mean over images, whatever the batches were and whoever saw them."""
