@@ -12,7 +12,7 @@ from seglib.batches import Batch
 from seglib.config import Config, parse_loss
 from seglib.losses import combine_losses, seed_loss
 from seglib.metrics import dice_score, iou_score
-from seglib.models import scale_images
+from seglib.models import choose_precision, scale_images
 from seglib.ranks import gather
 
 with warnings.catch_warnings():
@@ -99,7 +99,8 @@ class Segmenter(pl.LightningModule):
         config = self.config
         kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
         groups = _parameter_groups(self.network, config)
-        optimizer = kind(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
+        fused = may_fuse(next(self.network.parameters()).device, config) or None
+        optimizer = kind(groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused)
         if config.schedule == "plateau":
             halve = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=config.lr_patience)
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": halve, "monitor": "val_loss"}}
@@ -112,6 +113,17 @@ class Segmenter(pl.LightningModule):
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Cut a gradient that is too long, as Lightning does; but it refuses every fused optimizer."""
+        if gradient_clip_val:
+            parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+            nn.utils.clip_grad_norm_(parameters, gradient_clip_val)
+
     def lr_scheduler_step(self, scheduler: torch.optim.lr_scheduler.LRScheduler, metric: Tensor | None) -> None:
         """Move the rate by a step; on a plateau ``on_train_epoch_end`` does so."""
         if self.config.schedule != "plateau":
@@ -122,6 +134,13 @@ class Segmenter(pl.LightningModule):
         if self.config.schedule == "plateau":
             self.lr_schedulers().step(self.trainer.callback_metrics["val_loss"])
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the optimizer of this machine, fused or not, whichever wrote the checkpoint."""
+        fused = may_fuse(self.trainer.strategy.root_device, self.config) or None
+        for state in checkpoint["optimizer_states"]:
+            for group in state["param_groups"]:
+                group["fused"] = fused
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the averaged weights as the best ones: it is they that were validated.
 
@@ -131,6 +150,15 @@ class Segmenter(pl.LightningModule):
         if averages and "callbacks" not in checkpoint:
             averages[0].on_save_checkpoint(self.trainer, self, checkpoint)
             del checkpoint["current_model_state"], checkpoint["averaging_state"]
+
+
+def may_fuse(device: torch.device, config: Config) -> bool:
+    """Whether the optimizer can step with one kernel for all weights: on a GPU.
+
+    In half precision it undoes the scaling of the loss in that kernel, after the moment to cut a gradient.
+    """
+    too_late = config.gradient_clip > 0 and choose_precision(config.precision) == "16"
+    return device.type == "cuda" and not too_late
 
 
 def _parameter_groups(network: nn.Module, config: Config) -> list[dict[str, Any]]:
