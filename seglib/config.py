@@ -69,6 +69,9 @@ class Config:
     precision: str = "32"  # auto, 32, bf16 or 16 (mixed)
     seed: int = 0  # of the split, the weights, the shuffling and the augmentation
     max_hours: float = 0.0  # training stops after an epoch that leaves no time for another, to go on later; 0: no limit
+    compile: bool = (
+        False  # the network is compiled for this machine before it trains: a minute or more, faster steps then
+    )
     devices: int = 0  # processes that share every batch; 0: as many as there are GPUs and divide it, or one on a CPU
     # prediction
     tta: int = 1  # symmetries of the square averaged: 1 none, 2 and 4 mirrors, 8 mirrors and quarter turns
@@ -119,7 +122,7 @@ class Config:
 
 # Fields of where and how long a run computes: they change nothing in its results but rounding, and batch statistics
 # where a batch is divided; a resumed run may change them.
-CIRCUMSTANCES = frozenset({"num_workers", "max_hours", "devices", "accumulate"})
+CIRCUMSTANCES = frozenset({"num_workers", "max_hours", "devices", "accumulate", "compile"})
 
 _CHOICES = {
     "norm": NORMS,

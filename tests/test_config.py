@@ -33,6 +33,7 @@ def test_every_preset_can_be_made(preset):
         ("epochs", "5", 5),
         ("epochs", 5.0, 5),
         ("rle_by_rows", "false", False),
+        ("compile", "true", True),
         ("in_channels", "1", 1),
         ("in_channels", "none", None),
         ("white", "4095", 4095.0),
@@ -123,6 +124,6 @@ def test_members_of_a_run_draw_differently_and_the_first_one_as_the_seed_says():
 
 
 def test_where_a_run_computes_makes_no_other_run_of_it():
-    ours = Config(num_workers=1, max_hours=9, devices=2, accumulate=4)
+    ours = Config(num_workers=1, max_hours=9, devices=2, accumulate=4, compile=True)
     assert find_difference(ours, Config()) is None
     assert find_difference(ours, dataclasses.replace(ours, tta=2)) == "tta"

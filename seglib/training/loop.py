@@ -197,7 +197,9 @@ def fit(
         num_sanity_val_steps=0,
         default_root_dir=output_dir,
     )
-    with _plain_interrupts():
+    if config.compile:
+        network.compile()  # in place: checkpoints know nothing of it
+    with _plain_interrupts(), _plain_compile_errors():
         trainer.fit(module, train_loader, val_loader, ckpt_path=last if last.exists() else None, weights_only=True)
     return pd.read_csv(output_dir / "history.csv")
 
@@ -228,6 +230,22 @@ def _plain_interrupts() -> Iterator[None]:
         yield
     except SystemExit as stop:
         raise KeyboardInterrupt("training was stopped; run the same again to go on after the last epoch") from stop
+
+
+@contextmanager
+def _plain_compile_errors() -> Iterator[None]:
+    """The compiler starts with the first batch, and says on many lines what it lacks."""
+    try:
+        yield
+    except RuntimeError as error:
+        text = str(error)
+        if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")) or is_out_of_memory(error):
+            raise
+        if "InvalidCxxCompiler" in text:
+            raise InputError(
+                "compile=true needs a C++ compiler, and none was found; install one, such as g++, or set compile=false"
+            ) from None
+        raise InputError(f"compile=true failed ({text.strip().splitlines()[0]}); set compile=false") from error
 
 
 def _check_same_numbers(last: Path, config: Config) -> None:
