@@ -1,5 +1,6 @@
 """Table -> tensors: augmentation, data set, loaders. albumentations lives here only."""
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -156,6 +157,7 @@ def make_loaders(
 
     Returns:
         Two loaders of batches: ``image`` uint8 (N, C, H, W), ``mask`` uint8 (N, 1, H, W) in {0, 1} and ``row`` (N,).
+        With ``config.accumulate`` above 1 the first one gives each batch in so many parts.
 
     Raises:
         InputError: if the processes cannot share a batch, or are more than the training images.
@@ -173,15 +175,18 @@ def make_loaders(
 
 
 def _train_loader(data: SampleDataset, config: Config, rank: Rank) -> DataLoader:
-    """Every ``rank.count``-th image: of each batch that one process would see, every process gets an equal part."""
-    batch = share_batch(config, rank.count)
+    """Every ``rank.count``-th image: of each batch that one process would see, every process gets an equal part.
+
+    It comes in ``config.parts`` parts, one after the other. Where there are fewer images than a batch, all of them are
+    one, and its last part may be smaller.
+    """
+    at_once = share_batch(config, rank.count)
+    whole = len(data) >= config.batch_size
     # a ragged last batch makes noisy gradients and batch statistics; there must be another one to learn from
-    drop_last = len(data) >= config.batch_size
-    unit = config.batch_size if drop_last else rank.count
-    shared = len(data) if rank.count == 1 else len(data) // unit * unit
-    places = range(rank.index, shared, rank.count)
+    unit = config.batch_size if whole else rank.count
+    places = range(rank.index, len(data) // unit * unit, rank.count)
     sampler = SeededSampler(len(data), seed=config.member_seed, shuffle=True, places=places)
-    return _loader(data, sampler, batch, config, rank, drop_last=drop_last)
+    return _loader(data, sampler, at_once if whole else math.ceil(len(places) / config.parts), config, rank)
 
 
 def _val_loader(data: SampleDataset, config: Config, rank: Rank) -> DataLoader:
@@ -190,18 +195,15 @@ def _val_loader(data: SampleDataset, config: Config, rank: Rank) -> DataLoader:
     mine = starts[rank.index :: rank.count] or [starts[rank.index % len(starts)]]
     places = [place for start in mine for place in range(len(data))[start : start + config.batch_size]]
     sampler = SeededSampler(len(data), seed=config.member_seed, shuffle=False, places=places)
-    return _loader(data, sampler, config.batch_size, config, rank, drop_last=False)
+    return _loader(data, sampler, config.batch_size, config, rank)
 
 
-def _loader(
-    data: SampleDataset, sampler: SeededSampler, batch_size: int, config: Config, rank: Rank, *, drop_last: bool
-) -> DataLoader:
+def _loader(data: SampleDataset, sampler: SeededSampler, batch_size: int, config: Config, rank: Rank) -> DataLoader:
     workers = _worker_count(config, rank)
     return DataLoader(
         data,
         batch_size=batch_size,
         sampler=sampler,
-        drop_last=drop_last,
         num_workers=workers,
         worker_init_fn=_one_thread,
         persistent_workers=workers > 0,

@@ -50,6 +50,9 @@ class Config:
     num_workers: int = -1  # loader processes; -1: chosen from the machine
     # training
     batch_size: int = 16  # images per step
+    accumulate: int = (
+        0  # parts in which a batch passes through the device, gradients added; 0: one, or what memory has room for
+    )
     epochs: int = 150  # at most so many passes over the training images
     min_steps: int = 0  # epochs are raised until at least so many optimizer steps are taken
     max_steps: int = 0  # epochs are lowered until at most so many optimizer steps are taken; 0: no limit
@@ -66,6 +69,9 @@ class Config:
     precision: str = "32"  # auto, 32, bf16 or 16 (mixed)
     seed: int = 0  # of the split, the weights, the shuffling and the augmentation
     max_hours: float = 0.0  # training stops after an epoch that leaves no time for another, to go on later; 0: no limit
+    compile: bool = (
+        False  # the network is compiled for this machine before it trains: a minute or more, faster steps then
+    )
     devices: int = 0  # processes that share every batch; 0: as many as there are GPUs and divide it, or one on a CPU
     # prediction
     tta: int = 1  # symmetries of the square averaged: 1 none, 2 and 4 mirrors, 8 mirrors and quarter turns
@@ -91,6 +97,12 @@ class Config:
             _check(getattr(self, name) % self.multiple == 0, self, name, f"a multiple of {self.multiple}")
         _check(self.architecture == "plain" or self.encoder != "", self, "encoder", "named, such as resnet34")
         _check(not self.max_steps or self.min_steps <= self.max_steps, self, "min_steps", "at most max_steps")
+        _check(
+            self.batch_size % self.parts == 0,
+            self,
+            "accumulate",
+            f"a divisor of batch_size, which is {self.batch_size}",
+        )
         _check(self.tta <= self.symmetries, self, "tta", f"at most symmetries, which is {self.symmetries}")
         _check(self.folds == 1 or self.fold < self.folds, self, "fold", "below folds")
         parse_loss(self.loss)
@@ -106,15 +118,21 @@ class Config:
         return self.folds if self.folds > 1 else max(2, round(1 / self.val_fraction))
 
     @property
+    def parts(self) -> int:
+        """In how many parts a batch passes through the device, as long as memory lasts."""
+        return max(1, self.accumulate)
+
+    @property
     def member_seed(self) -> int:
         """Of the weights, the shuffling and the augmentation: another one for each fold, so that members differ."""
         return (self.seed + 1000 * self.fold) % 2**32
 
 
-# Fields of where and how long a run computes: they change nothing in its results, and a resumed run may change them.
+# Fields of where and how long a run computes: they change nothing in its results but rounding, and batch statistics
+# where a batch is divided; a resumed run may change them.
 # Not so tile: windows change the maps a little, and with them the scores and the rules of masks.json; and prediction
 # takes it from the checkpoint, so that another one in a run that is trained would be accepted and do nothing.
-CIRCUMSTANCES = frozenset({"num_workers", "max_hours", "devices"})
+CIRCUMSTANCES = frozenset({"num_workers", "max_hours", "devices", "accumulate", "compile"})
 
 _CHOICES = {
     "norm": NORMS,
@@ -136,6 +154,7 @@ _RANGES = {
     "fold": (0, 49),
     "num_workers": (-1, 256),
     "batch_size": (1, 4096),
+    "accumulate": (0, 4096),
     "epochs": (1, 100_000),
     "min_steps": (0, 10**9),
     "max_steps": (0, 10**9),

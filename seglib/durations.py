@@ -9,6 +9,7 @@ from torch import nn
 from seglib.allocator import keep_freed_memory
 from seglib.config import Config
 from seglib.losses import bce_dice_loss
+from seglib.memory import is_out_of_memory
 from seglib.models import autocast, scale_images
 from seglib.ranks import count_devices
 
@@ -57,7 +58,11 @@ def _seconds_per_image(network: nn.Module, config: Config) -> float:
         seconds = _time_step(network, config, 2, device)
     if seconds < 1:  # quick enough to be measured again at a size near a batch, once to warm up and once to count
         count = min(16, config.batch_size)
-        seconds = [_time_step(network, config, count, device) for _ in range(2)][-1]
+        try:
+            seconds = [_time_step(network, config, count, device) for _ in range(2)][-1]
+        except RuntimeError as error:
+            if not is_out_of_memory(error):  # training then divides its batches, and two images tell enough
+                raise
     network.zero_grad(set_to_none=True)
     network.cpu().load_state_dict(kept)
     return seconds

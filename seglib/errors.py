@@ -12,6 +12,10 @@ class InputError(ValueError):
     """
 
 
+class MemoryShortageError(InputError):
+    """Too many images at once for the memory of a device."""
+
+
 class KilledError(RuntimeError):
     """A process that computed for us is gone: killed, or out of memory. To begin again may help."""
 

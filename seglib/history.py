@@ -102,11 +102,11 @@ def describe_history(history: pd.DataFrame, monitor: str = "val_loss") -> dict[s
 
     Returns:
         ``best_epoch``, ``epochs`` (run so far), ``best_val_loss``, ``best_val_dice`` (both of the best epoch), ``gap``
-        (validation minus training loss of that epoch), ``rate_changes`` (how often the learning rate fell) and
-        ``minutes`` in all.
+        (validation minus training loss of that epoch), ``rate_changes`` (how often the learning rate fell),
+        ``minutes`` in all and, where it was measured, ``wait_share`` (of the training time, on average).
     """
     best = history[history["epoch"] == find_best_epoch(history, monitor)].iloc[0]
-    return {
+    facts = {
         "best_epoch": int(best["epoch"]),
         "epochs": int(history["epoch"].max()),
         "best_val_loss": float(best["val_loss"]),
@@ -115,6 +115,7 @@ def describe_history(history: pd.DataFrame, monitor: str = "val_loss") -> dict[s
         "rate_changes": int((history["lr"].diff() < 0).sum()),
         "minutes": float(history["seconds"].sum() / 60) if "seconds" in history else float("nan"),
     }
+    return facts | ({"wait_share": float(history["wait_share"].mean())} if "wait_share" in history else {})
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from threading import Thread
 
-from seglib.errors import InputError
+from seglib.errors import InputError, MemoryShortageError
 from seglib.paths import write_text
-from seglib.ranks import GRACE_SECONDS, REFUSAL, read_order
+from seglib.ranks import GRACE_SECONDS, REFUSAL, SHORTAGE, read_order
 from seglib.training import fit_members
 
 
@@ -29,7 +29,7 @@ def main(words: Sequence[str]) -> int:
         fit_members(*read_order(folder))
     except InputError as error:
         if folder.is_dir():
-            write_text(folder / REFUSAL, str(error))
+            write_text(folder / (SHORTAGE if isinstance(error, MemoryShortageError) else REFUSAL), str(error))
         print(f"seglib: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -26,11 +26,12 @@ import torch
 
 from seglib.clock import STARTED, start_of_clock
 from seglib.config import Config
-from seglib.errors import InputError
+from seglib.errors import InputError, MemoryShortageError
 from seglib.paths import write_text
 from seglib.progress import is_watched
 
 REFUSAL = "refusal.txt"  # in the folder of an order: what an InputError of one of the processes said
+SHORTAGE = "shortage.txt"  # the same, of a MemoryShortageError
 GRACE_SECONDS = 30  # between asking a process to stop and stopping it
 PLACE = "SEGLIB_ORDER"  # variable that tells a notebook in which folder other processes wait for its order
 LOOK_SECONDS = 1  # between two looks at a folder that may be on a slow file system
@@ -110,7 +111,8 @@ def count_devices(config: Config) -> int:
     """
     started, gpus = find_rank().count, _count_gpus()
     if started == 1 and config.devices == 0:
-        return max(count for count in range(1, max(gpus, 1) + 1) if config.batch_size % count == 0)
+        at_most = config.batch_size // config.parts
+        return max(count for count in range(1, max(gpus, 1) + 1) if at_most % count == 0)
     if started == 1 and 0 < gpus < config.devices:
         raise InputError(f"devices={config.devices} cannot be, as this machine has {gpus} GPU(s); set devices={gpus}")
     count = started if started > 1 else config.devices
@@ -133,7 +135,7 @@ def describe_devices(config: Config) -> str:
 
 
 def share_batch(config: Config, count: int) -> int:
-    """How many images of a batch each of ``count`` processes gets.
+    """How many images of a batch each of ``count`` processes passes through its device at once.
 
     Raises:
         InputError: if the batch cannot be divided into so many equal parts.
@@ -143,7 +145,24 @@ def share_batch(config: Config, count: int) -> int:
         raise InputError(
             f"batch_size={config.batch_size} cannot be shared by {count} processes; set batch_size={more} or devices=1"
         )
-    return config.batch_size // count
+    share = config.batch_size // count
+    if share % config.parts:
+        known = ", ".join(map(str, list_divisors(share)))
+        raise InputError(
+            f"accumulate={config.accumulate} cannot divide the {share} images of a batch that each of {count} "
+            f"processes has; set it to one of {known}"
+        )
+    return share // config.parts
+
+
+def list_divisors(number: int) -> list[int]:
+    """Into how many equal parts so many images can be divided.
+
+    Example:
+        >>> list_divisors(12)
+        [1, 2, 3, 4, 6, 12]
+    """
+    return [parts for parts in range(1, number + 1) if number % parts == 0]
 
 
 def _count_gpus() -> int:
@@ -174,8 +193,9 @@ def start_ranks(order: Order, count: int) -> None:
         write_order(folder, order)
         command = _command(folder, 1 if leading else count)
         code, tail = _run_and_listen(command, _environment(find_rank().neighbours if leading else count))
-        if (folder / REFUSAL).exists():
-            raise InputError((folder / REFUSAL).read_text(encoding="utf-8"))
+        for name, kind in ((REFUSAL, InputError), (SHORTAGE, MemoryShortageError)):
+            if (folder / name).exists():
+                raise kind((folder / name).read_text(encoding="utf-8"))
         if code:
             raise RuntimeError(f"training by {count} processes failed; this is the end of what they wrote:\n{tail}")
     finally:

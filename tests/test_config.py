@@ -33,6 +33,7 @@ def test_every_preset_can_be_made(preset):
         ("epochs", "5", 5),
         ("epochs", 5.0, 5),
         ("rle_by_rows", "false", False),
+        ("compile", "true", True),
         ("in_channels", "1", 1),
         ("in_channels", "none", None),
         ("white", "4095", 4095.0),
@@ -72,6 +73,11 @@ def test_text_becomes_what_the_field_wants(name, text, value):
         ({"learning_rate": float("nan")}, "from 1e-08 to 10"),
         ({"architecture": "Unet"}, "encoder"),
         ({"min_steps": 9, "max_steps": 3}, "at most max_steps"),
+        (
+            {"batch_size": 16, "accumulate": 3},
+            "accumulate=3 cannot be; it must be a divisor of batch_size, which is 16",
+        ),
+        ({"accumulate": -1}, "accumulate=-1 cannot be; it must be from 0 to"),
     ],
 )
 def test_what_cannot_be_is_refused_in_words(settings, words):
@@ -122,7 +128,7 @@ def test_members_of_a_run_draw_differently_and_the_first_one_as_the_seed_says():
 
 
 def test_where_a_run_computes_makes_no_other_run_of_it():
-    ours = Config(num_workers=1, max_hours=9, devices=2)
+    ours = Config(num_workers=1, max_hours=9, devices=2, accumulate=4, compile=True)
     assert find_difference(ours, Config()) is None
     assert find_difference(ours, dataclasses.replace(ours, tta=2)) == "tta"
     assert find_difference(ours, dataclasses.replace(ours, tile=64)) == "tile"

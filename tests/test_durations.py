@@ -56,3 +56,16 @@ def test_the_first_step_of_a_process_is_not_taken_for_its_speed(tiny, monkeypatc
     monkeypatch.setattr(durations, "_time_step", lambda *_: next(taken))
     assert estimate_seconds(build_model(tiny), tiny, train_size=4, val_size=0) == expected * 8
     assert not list(taken)
+
+
+def test_a_batch_for_which_there_is_no_room_is_estimated_from_two_images(tiny, monkeypatch):
+    """Training divides it; the estimate that comes before must not end the run."""
+    monkeypatch.setattr(durations, "_time_step", time_or_run_out)
+    network = build_model(tiny)
+    assert estimate_seconds(network, tiny, train_size=22, val_size=6) == 22
+
+
+def time_or_run_out(network, config, count, device):
+    if count > 2:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+    return 0.5

@@ -42,6 +42,11 @@ def test_the_facts_are_those_of_the_best_epoch():
     }
 
 
+def test_the_share_of_waiting_is_a_fact_where_it_was_measured():
+    shares = [np.nan, 0.25, 0.5, 0.0]  # an epoch of a run begun before it was measured
+    assert describe_history(pd.DataFrame(ROWS).assign(wait_share=shares))["wait_share"] == 0.25
+
+
 def test_a_history_that_is_still_growing_can_be_read(tmp_path):
     pd.DataFrame(ROWS)[:1].to_csv(tmp_path / "history.csv", index=False)
     assert len(read_history(tmp_path / "history.csv")) == 1

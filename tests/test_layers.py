@@ -40,11 +40,12 @@ ALLOWED = {
     "batches": LEAF | {"cache", "config", "ranks"},
     "weights": LEAF | {"mounts"},
     "models": LEAF | {"config", "weights"},
-    "durations": {"config", "losses", "allocator", "models", "ranks"},
+    "memory": LEAF | {"config", "ranks"},
+    "durations": {"allocator", "config", "losses", "memory", "models", "ranks"},
     "checkpoints": LEAF | {"config", "models", "paths"},
     "training": LEAF
-    | {"batches", "checkpoints", "clock", "config", "durations", "folds", "losses", "allocator", "metrics", "models"}
-    | {"mounts", "paths", "progress", "ranks"},
+    | {"allocator", "batches", "checkpoints", "clock", "config", "durations", "folds", "losses", "memory", "metrics"}
+    | {"models", "mounts", "paths", "progress", "ranks"},
     "rank": LEAF | {"paths", "ranks", "training"},
     "probabilities": LEAF
     | {"ahead", "allocator", "checkpoints", "config", "folds", "images", "models", "paths", "progress", "ranks"},

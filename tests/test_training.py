@@ -43,7 +43,7 @@ def run(phantoms, tmp_path, tiny):
 
 
 def without_times(history):
-    return history.drop(columns=["seconds", "images_per_second"])
+    return history.drop(columns=["seconds", "images_per_second", "wait_share"])
 
 
 def test_it_learns(run):
@@ -74,8 +74,9 @@ def test_an_epoch_that_is_run_again_replaces_its_own_row(tmp_path):
     """A run killed between the row and the checkpoint of epoch 3 does epoch 3 once more."""
     rows = pd.DataFrame({"epoch": [1, 2, 3], "val_loss": [0.3, 0.2, 0.1]})
     rows.to_csv(tmp_path / "history.csv", index=False)
-    assert HistoryWriter(tmp_path / "history.csv")._earlier(3)["epoch"].tolist() == [1, 2]
-    assert len(HistoryWriter(tmp_path / "history.csv")._earlier(1)) == 0
+    writer = HistoryWriter(tmp_path / "history.csv", None)
+    assert writer._earlier(3)["epoch"].tolist() == [1, 2]
+    assert len(writer._earlier(1)) == 0
 
 
 def test_one_line_is_printed_per_epoch_where_nobody_watches(run, capsys):
@@ -333,6 +334,51 @@ def test_a_gradient_longer_than_allowed_is_cut(run, monkeypatch):
     limit, norms[:] = min(norms) / 2, []
     run("cut", epochs=1, gradient_clip=limit)
     assert norms == pytest.approx([limit] * len(norms), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("device", "settings", "fused"),
+    [
+        ("cpu", {}, False),
+        ("cuda", {}, True),
+        ("cuda", {"gradient_clip": 1.0, "precision": "bf16"}, True),
+        ("cuda", {"gradient_clip": 1.0, "precision": "16"}, False),
+        ("cuda", {"precision": "16"}, True),
+    ],
+)
+def test_the_optimizer_steps_in_one_kernel_on_a_gpu(device, settings, fused):
+    assert segmenter.may_fuse(torch.device(device), make_config(**settings)) is fused
+
+
+def test_a_fused_optimizer_learns_the_same_and_cuts_its_gradients(run, monkeypatch):
+    """The CPU has one too; in bfloat16, where Lightning refuses to cut the gradients of any fused optimizer."""
+    settings = {"gradient_clip": 0.01, "precision": "bf16", "ema_decay": 0.8}
+    plain, *_ = run("plain", **settings)
+    norms, clip = [], Segmenter.configure_gradient_clipping
+
+    def look(self, optimizer, *words, **more):
+        assert all(group["fused"] for group in optimizer.param_groups)
+        clip(self, optimizer, *words, **more)
+        norms.append(torch.cat([p.grad.ravel() for p in self.parameters()]).norm().item())
+
+    monkeypatch.setattr(Segmenter, "configure_gradient_clipping", look)
+    monkeypatch.setattr(segmenter, "may_fuse", lambda *_: True)
+    fused, *_ = run("fused", **settings)
+    assert max(norms) < 0.0101
+    losses = ["train_loss", "val_loss"]
+    pd.testing.assert_frame_equal(plain[losses], fused[losses], rtol=1e-3)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_run_begun_on_a_gpu_goes_on_without_and_the_other_way_round(run, monkeypatch, before):
+    monkeypatch.setattr(callbacks, "is_time_up", lambda hours, _: hours > 0)
+    monkeypatch.setattr(segmenter, "may_fuse", lambda *_: before)
+    run(max_hours=9)
+    monkeypatch.setattr(segmenter, "may_fuse", lambda *_: not before)
+    _, folder, *_ = run()
+    kept = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["optimizer_states"][0]
+    assert [group["fused"] for group in kept["param_groups"]] == [None if before else True]
+    assert {state["step"].item() for state in kept["state"].values()} == {8.0}
 
 
 @pytest.fixture

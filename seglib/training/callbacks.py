@@ -16,6 +16,7 @@ from seglib.paths import write_text
 from seglib.progress import track
 from seglib.ranks import Rank, any_rank
 from seglib.training.segmenter import Segmenter
+from seglib.training.waiting import LoaderHint, WaitMeter
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", ".*IProgress not found.*")  # in a notebook it asks for widgets we do not use
@@ -23,20 +24,20 @@ with warnings.catch_warnings():
     from pytorch_lightning.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
 
 OUT_OF_TIME = "stopped, as max_hours={hours:g} leaves no time for another epoch; run the same again to go on"
-HISTORY_COLUMNS = (
-    "epoch train_loss val_loss val_dice val_iou val_loss_seed lr seconds images_per_second".split()  # one row an epoch
-)
+MEASURED = ("train_loss", "val_loss", "val_dice", "val_iou", "val_loss_seed")
+HISTORY_COLUMNS = ("epoch", *MEASURED, "lr", "seconds", "images_per_second", "wait_share")  # one row an epoch
 
 
-def make_callbacks(config: Config, output_dir: Path, rank: Rank) -> list[Callback]:
-    """All of them, for the process ``rank``; they write into ``output_dir``."""
+def make_callbacks(config: Config, output_dir: Path, rank: Rank, meter: WaitMeter) -> list[Callback]:
+    """All of them, for the process ``rank``; they write into ``output_dir``. ``meter`` is the profiler of its loop."""
     folder = output_dir / "checkpoints"
     mode = "min" if config.monitor == "val_loss" else "max"
     best = MovableCheckpoint(
         folder, "best", config.monitor, mode=mode, save_weights_only=True, enable_version_counter=False
     )
     last = MovableCheckpoint(folder, "last", save_on_train_epoch_end=True, enable_version_counter=False)
-    callbacks = [HistoryWriter(output_dir / "history.csv"), best, last]
+    hint = LoaderHint(meter, rank)
+    callbacks = [HistoryWriter(output_dir / "history.csv", hint), hint, best, last]
     if config.stop_patience:
         callbacks.append(LastingStop(config.monitor, patience=config.stop_patience, mode=mode))
     if config.ema_decay:
@@ -97,11 +98,11 @@ class EpochBar(Callback):
     def on_train_epoch_start(self, trainer: pl.Trainer, module: Segmenter) -> None:
         """Draw an empty bar."""
         label = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-        self.bar = track(range(int(trainer.num_training_batches)), label, unit="batch", leave=False)
+        self.bar = track(range(_count_steps(trainer)), label, unit="batch", leave=False)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: Segmenter, *_: Any) -> None:
-        """Fill it by one batch."""
-        self.bar.update()
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Segmenter, *step: Any) -> None:
+        """Fill it by one batch, once all its parts are done."""
+        self.bar.update((step[-1] + 1) % trainer.accumulate_grad_batches == 0)
 
     def on_validation_end(self, trainer: pl.Trainer, module: Segmenter) -> None:
         """Take it away."""
@@ -116,11 +117,11 @@ class EpochBar(Callback):
 class HistoryWriter(Callback):
     """Keeps ``history.csv`` whole at every moment, and prints one line per epoch; the first of several processes does.
 
-    ``images_per_second`` counts the images of all of them.
+    ``images_per_second`` counts the images of all of them; ``wait_share`` is that of ``hint``.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, hint: LoaderHint) -> None:
+        self.path, self.hint = path, hint
         self.started = self.train_ended = 0.0
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: Segmenter) -> None:
@@ -133,14 +134,15 @@ class HistoryWriter(Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Segmenter) -> None:
         """Add the row of this epoch."""
-        measured = {name: float(trainer.callback_metrics[name]) for name in HISTORY_COLUMNS[1:6]}
-        images = trainer.num_training_batches * module.config.batch_size
+        measured = {name: float(trainer.callback_metrics[name]) for name in MEASURED}
+        images = _count_steps(trainer) * min(module.config.batch_size, len(trainer.train_dataloader.dataset))
         row = {
             "epoch": trainer.current_epoch + 1,
             **measured,
             "lr": trainer.optimizers[0].param_groups[0]["lr"],
             "seconds": time.perf_counter() - self.started,
             "images_per_second": images / (self.train_ended - self.started),
+            "wait_share": self.hint.share,
         }
         if trainer.is_global_zero:
             history = pd.concat([self._earlier(row["epoch"]), pd.DataFrame([row])])
@@ -159,7 +161,12 @@ class HistoryWriter(Callback):
         return history[history["epoch"] < epoch]
 
 
+def _count_steps(trainer: pl.Trainer) -> int:
+    """Optimizer steps of an epoch."""
+    return trainer.num_training_batches // trainer.accumulate_grad_batches
+
+
 def _epoch_line(row: dict[str, float], epochs: int) -> str:
     scores = f"loss {row['train_loss']:.4f}  val_loss {row['val_loss']:.4f}  val_dice {row['val_dice']:.4f}"
     speed = f"lr {row['lr']:.2g}  {row['seconds']:.0f} s  {row['images_per_second']:.1f} images/s"
-    return f"epoch {row['epoch']:3d}/{epochs}  {scores}  {speed}"
+    return f"epoch {row['epoch']:3d}/{epochs}  {scores}  {speed}  waited {100 * row['wait_share']:.0f} %"

@@ -1,6 +1,7 @@
 """A network with its loss, its scores and its optimizer, as Lightning wants them."""
 
 import dataclasses
+import math
 import warnings
 from typing import Any
 
@@ -11,7 +12,7 @@ from seglib.batches import Batch
 from seglib.config import Config, parse_loss
 from seglib.losses import combine_losses, seed_loss
 from seglib.metrics import dice_score, iou_score
-from seglib.models import scale_images
+from seglib.models import choose_precision, scale_images
 from seglib.ranks import gather
 
 with warnings.catch_warnings():
@@ -30,15 +31,25 @@ class Segmenter(pl.LightningModule):
     Several processes may share its batches. A step averages their gradients, which is the gradient of one process, as
     every loss of ``LOSSES`` is a mean over equal images. ``seed_loss`` is not (its Dice is pooled over the batch), so a
     validation batch is never divided; what was measured on each is exchanged when all are done.
+
+    Args:
+        network: float images (N, C, H, W) in [0, 1] -> logits (N, 1, H, W).
+        config: the numbers.
+        total_steps: optimizer steps of the whole training.
+        part_images: where each batch comes in parts, how many images a part has on average. Their gradients are added,
+            weighted by their images, so that they are those of the batch.
     """
 
-    def __init__(self, network: nn.Module, config: Config, *, total_steps: int) -> None:
+    def __init__(
+        self, network: nn.Module, config: Config, *, total_steps: int, part_images: float | None = None
+    ) -> None:
         super().__init__()
         self.save_hyperparameters({"config": dataclasses.asdict(config)})  # travels inside every checkpoint
         self.network = network.to(memory_format=torch.channels_last)
         self.config = config
         self.loss = combine_losses(parse_loss(config.loss))
         self.total_steps = total_steps
+        self.part_images = part_images
         self.val_batches: list[dict[str, Tensor]] = []
 
     def forward(self, images: Tensor) -> Tensor:
@@ -46,18 +57,24 @@ class Segmenter(pl.LightningModule):
         return self.network(scale_images(images))
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        """The loss of one batch."""
-        loss = self.loss(self(batch["image"]), batch["mask"])
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch["image"]), sync_dist=True)
-        return loss
+        """The loss of one batch, or of a part of it."""
+        loss, images = self.loss(self(batch["image"]), batch["mask"]), len(batch["image"])
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=images, sync_dist=True)
+        return loss * (images / self.part_images) if self.part_images else loss
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Losses of one batch, and the scores of each of its images."""
-        logits, mask = self(batch["image"]).float(), batch["mask"]
+        logits, mask = self._infer(batch["image"]).float(), batch["mask"]
         pred = logits > 0  # a probability above 0.5
         losses = {"val_loss": self.loss(logits, mask), "val_loss_seed": seed_loss(logits, mask)}
         scores = {"val_dice": dice_score(pred, mask), "val_iou": iou_score(pred, mask)}
         self.val_batches.append({"row": batch["row"][0], **losses, **scores})
+
+    def _infer(self, images: Tensor) -> Tensor:
+        """The logits of a batch, with no more images in the network at once than in training."""
+        if not self.part_images:
+            return self(images)
+        return torch.cat([self(part) for part in images.split(math.ceil(self.part_images))])
 
     def on_validation_epoch_end(self) -> None:
         """The mean over images, whatever the batches were and whoever saw them."""
@@ -82,7 +99,8 @@ class Segmenter(pl.LightningModule):
         config = self.config
         kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
         groups = _parameter_groups(self.network, config)
-        optimizer = kind(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
+        fused = may_fuse(next(self.network.parameters()).device, config) or None
+        optimizer = kind(groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused)
         if config.schedule == "plateau":
             halve = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=config.lr_patience)
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": halve, "monitor": "val_loss"}}
@@ -95,6 +113,17 @@ class Segmenter(pl.LightningModule):
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Cut a gradient that is too long, as Lightning does; but it refuses every fused optimizer."""
+        if gradient_clip_val:
+            parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+            nn.utils.clip_grad_norm_(parameters, gradient_clip_val)
+
     def lr_scheduler_step(self, scheduler: torch.optim.lr_scheduler.LRScheduler, metric: Tensor | None) -> None:
         """Move the rate by a step; on a plateau ``on_train_epoch_end`` does so."""
         if self.config.schedule != "plateau":
@@ -105,6 +134,13 @@ class Segmenter(pl.LightningModule):
         if self.config.schedule == "plateau":
             self.lr_schedulers().step(self.trainer.callback_metrics["val_loss"])
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the optimizer of this machine, fused or not, whichever wrote the checkpoint."""
+        fused = may_fuse(self.trainer.strategy.root_device, self.config) or None
+        for state in checkpoint["optimizer_states"]:
+            for group in state["param_groups"]:
+                group["fused"] = fused
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the averaged weights as the best ones: it is they that were validated.
 
@@ -114,6 +150,15 @@ class Segmenter(pl.LightningModule):
         if averages and "callbacks" not in checkpoint:
             averages[0].on_save_checkpoint(self.trainer, self, checkpoint)
             del checkpoint["current_model_state"], checkpoint["averaging_state"]
+
+
+def may_fuse(device: torch.device, config: Config) -> bool:
+    """Whether the optimizer can step with one kernel for all weights: on a GPU.
+
+    In half precision it undoes the scaling of the loss in that kernel, after the moment to cut a gradient.
+    """
+    too_late = config.gradient_clip > 0 and choose_precision(config.precision) == "16"
+    return device.type == "cuda" and not too_late
 
 
 def _parameter_groups(network: nn.Module, config: Config) -> list[dict[str, Any]]:

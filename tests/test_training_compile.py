@@ -1,0 +1,134 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch._inductor import config as inductor
+
+from seglib.batches import make_loaders
+from seglib.checkpoints import load_checkpoint
+from seglib.config import make_config
+from seglib.errors import InputError
+from seglib.folds import assign_folds
+from seglib.models import scale_images
+from seglib.samples import list_samples
+from seglib.training import callbacks, fit_members
+
+TIMES = ["seconds", "images_per_second", "wait_share"]
+LOSSES = ["train_loss", "val_loss", "val_loss_seed"]
+
+
+@pytest.fixture
+def data(phantoms):
+    """The 20 phantoms in three folds: 13 to train with, and validation batches of 4 and 3."""
+    samples = list_samples(phantoms)
+    return samples, assign_folds(samples, np.linspace(0, 1, len(samples)), n_folds=3, seed=0)
+
+
+@pytest.fixture
+def train(data, tmp_path, tiny):
+    def train_(name, **settings):
+        folder = tmp_path / name
+        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        config = make_config(**{**vars(tiny), **settings})
+        return fit_members(*data, config, folder, tmp_path / "cache"), folder
+
+    return train_
+
+
+@pytest.fixture
+def graphs(monkeypatch):
+    """Compile to the very operations that are traced, in a moment; the graphs that were asked for."""
+    made, compile_ = [], torch.nn.Module.compile
+
+    def trace(graph, inputs):
+        made.append(graph)
+        return graph.forward
+
+    torch.compiler.reset()
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compile_(self, backend=trace))
+    yield made
+    torch.compiler.reset()
+
+
+def state_of(folder, name):
+    return torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"]
+
+
+def test_a_compiled_run_is_the_run_and_its_checkpoints_know_nothing_of_it(train, graphs):
+    settings = {"norm": "batch", "ema_decay": 0.8, "schedule": "cosine", "gradient_clip": 1.0}
+    plain, one = train("plain", **settings)
+    assert not graphs
+    compiled, other = train("compiled", **settings, compile=True)
+    assert graphs
+    pd.testing.assert_frame_equal(plain.drop(columns=TIMES), compiled.drop(columns=TIMES), rtol=1e-4, atol=1e-6)
+    for name in ("best", "last"):
+        assert list(state_of(one, name)) == list(state_of(other, name))
+        assert load_checkpoint(other / "checkpoints" / f"{name}.ckpt")[1].compile
+
+
+def test_a_ragged_last_batch_is_compiled_once_and_not_in_every_epoch(train, graphs):
+    history, _ = train("run", epochs=6, compile=True, stop_patience=0)
+    assert len(history) == 6
+    assert 1 <= len(graphs) <= 4  # a step, a validation batch, and a smaller one as a batch of any size
+
+
+def test_all_folds_share_what_was_compiled_for_the_first_and_each_learns_its_own_weights(train, graphs):
+    """Were it compiled anew for each, torch would give up after some without a word, and go on uncompiled."""
+    settings = {"folds": 3, "norm": "batch"}
+    plain, _ = train("plain", **settings)
+    compiled, _ = train("compiled", **settings, compile=True)
+    assert 1 <= len(graphs) <= 4
+    pd.testing.assert_frame_equal(plain.drop(columns=TIMES), compiled.drop(columns=TIMES), rtol=1e-4, atol=1e-6)
+
+
+def test_a_run_may_be_gone_on_with_compiled_and_then_without(train, graphs, monkeypatch):
+    settings = {"epochs": 3, "norm": "batch", "ema_decay": 0.8}
+    whole, _ = train("whole", **settings)
+    with monkeypatch.context() as patched:
+        patched.setattr(callbacks, "is_time_up", lambda hours, _: hours > 0)
+        for compiled in (False, True):
+            train("run", **settings, compile=compiled, max_hours=9)
+            assert bool(graphs) is compiled
+    history, _ = train("run", **settings)
+    pd.testing.assert_frame_equal(whole.drop(columns=TIMES), history.drop(columns=TIMES), rtol=1e-4, atol=1e-6)
+
+
+def test_without_a_compiler_the_run_ends_with_a_cure(train, monkeypatch, tmp_path):
+    torch.compiler.reset()
+    monkeypatch.setattr(inductor.cpp, "cxx", (None, str(tmp_path / "no-compiler")))
+    monkeypatch.setattr(inductor, "force_disable_caches", True)
+    with pytest.raises(
+        InputError, match=r"^compile=true needs a C\+\+ compiler, .*; install one, .*, or set compile=false$"
+    ):
+        train("run", compile=True)
+
+
+@pytest.mark.slow
+def test_a_network_of_smp_is_compiled_too_with_the_layers_that_stay_in_float32(train, graphs):
+    pytest.importorskip("segmentation_models_pytorch")
+    network = {"architecture": "Unet", "encoder": "tu-tf_efficientnet_lite0", "precision": "bf16"}
+    history, _ = train("run", epochs=1, compile=True, **network)
+    assert 1 <= len(graphs) <= 4
+    assert np.isfinite(history[LOSSES]).all().all()
+
+
+@pytest.mark.slow
+def test_the_checkpoint_of_a_network_that_was_really_compiled_gives_the_logits_of_one_that_was_not(
+    train, data, tmp_path, tiny
+):
+    settings = {"epochs": 2, "learning_rate": 1e-4, "ema_decay": 0.5, "norm": "batch"}
+    plain, one = train("plain", **settings)
+    compiled, other = train("compiled", **settings, compile=True)
+    pd.testing.assert_frame_equal(plain[LOSSES], compiled[LOSSES], rtol=1e-3)
+    batch = next(iter(make_loaders(data[0][:13], data[0][13:].reset_index(drop=True), tiny, tmp_path / "cache")[1]))
+    with torch.inference_mode():
+        logits = [
+            load_checkpoint(folder / "checkpoints" / "last.ckpt")[0](scale_images(batch["image"]))
+            for folder in (one, other)
+        ]
+    assert (logits[0] - logits[1]).norm() < 1e-2 * logits[0].norm()
+    network = load_checkpoint(other / "checkpoints" / "last.ckpt")[0]
+    with torch.inference_mode():
+        before = network(scale_images(batch["image"]))
+        network.compile()
+        assert (network(scale_images(batch["image"])) - before).abs().max() < 1e-4
