@@ -30,7 +30,7 @@ ALLOWED = {
     "scratch": set(),
     "traits": set(),
     "drift": {"traits"},
-    "checks": LEAF | {"duplicates", "images", "progress", "traits"},
+    "checks": LEAF | {"duplicates", "images", "progress", "scratch", "threads", "traits"},
     "problems": LEAF | {"checks", "duplicates", "folds", "images", "samples", "traits"},
     "cache": {"images", "paths", "progress", "threads"},
     "clock": set(),
@@ -55,7 +55,7 @@ ALLOWED = {
     "calibration": {"metrics"},
     "rules": LEAF | {"metrics", "paths"},
     "uncertainty": {"probabilities", "rules"},
-    "failures": {"images", "metrics", "progress", "traits"},
+    "failures": {"images", "metrics", "progress", "threads", "traits"},
     "report": {"calibration", "metrics", "paths"},
     "__main__": {"cli"},
 }
