@@ -1,3 +1,5 @@
+import tracemalloc
+
 import pytest
 
 from seglib.errors import InputError
@@ -96,3 +98,20 @@ def test_all_that_does_not_pair_is_told_at_once(tmp_path):
     assert samples["sample_id"].tolist() == ["a", "c"]
     found = sorted((problem.file.name, problem.problem) for problem in problems)
     assert found == [("a_mask.png", "two masks"), ("b.png", "no mask"), ("c.png", "same name"), ("d.png", "no image")]
+
+
+def test_a_sample_takes_about_as_much_memory_as_its_paths(tmp_path):
+    names = [f"{number:06d}.png" for number in range(2000)]
+    data = make_tree(tmp_path, names, names)
+    list_samples(data)
+    tracemalloc.start()
+    list_samples(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2000 * 1200  # bytes; as pathlib's paths it is thrice that
+
+
+def test_a_file_left_out_elsewhere_keeps_its_namesake(tmp_path):
+    data = make_tree(tmp_path, ["a.png", "b.png", "c.png"], ["a.png", "b.png", "c.png", "d.png"])
+    (data / "leave_out.csv").write_text("file\nTrain/Mask/d.png\nTest/Image/a.png\n")
+    assert list_samples(data)["sample_id"].tolist() == ["a", "b", "c"]
