@@ -145,11 +145,12 @@ class Watch:
             self.step_peak = max(self.step_peak, own)
 
     def take(self, name: str) -> dict:
-        """The step that ends now."""
+        """The step that ends now; it is also said at once, as large sets take long."""
         own, files = read_memory()
         now = time.perf_counter()
         step = {"name": name, "seconds": now - self.begun, "peak": max(self.step_peak, own), "own": own, "files": files}
         self.begun, self.step_peak = now, 0.0
+        print(_line(step), file=sys.stderr, flush=True)
         return step
 
 
@@ -167,11 +168,13 @@ def read_memory() -> tuple[float, float]:
 def describe(size: int, found: dict) -> str:
     """One set in lines of text."""
     lines = [f"{size} images", f"{'step':36}{'seconds':>9}{'peak MB':>9}{'then':>9}{'files':>9}"]
-    for step in found["steps"]:
-        lines.append(
-            f"{step['name']:36}{step['seconds']:9.1f}{step['peak']:9.0f}{step['own']:9.0f}{step['files']:9.0f}"
-        )
+    lines += map(_line, found["steps"])
     return "\n".join([*lines, f"peak: own {found['peak_own']:.0f} MB, files {found['peak_files']:.0f} MB", ""])
+
+
+def _line(step: dict) -> str:
+    numbers = "".join(f"{step[name]:9.0f}" for name in ("peak", "own", "files"))
+    return f"{step['name']:36}{step['seconds']:9.1f}{numbers}"
 
 
 def compare(small: dict, large: dict) -> str:
