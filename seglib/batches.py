@@ -138,8 +138,7 @@ class SeededSampler(Sampler[tuple[int, int]]):
         rng = np.random.default_rng([self.seed, self.epoch])
         rows = rng.permutation(self.size) if self.shuffle else np.arange(self.size)
         seeds = rng.integers(2**32, size=self.size)
-        pairs = list(zip(rows.tolist(), seeds.tolist(), strict=True))
-        return iter([pairs[place] for place in self.places])
+        return ((int(rows[place]), int(seeds[place])) for place in self.places)
 
 
 def make_loaders(

@@ -2,8 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,17 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from seglib.duplicates import group_near_duplicates, make_thumbnail
+from seglib.duplicates import SIDE, group_near_duplicates, make_thumbnail
 from seglib.errors import InputError, Problem
 from seglib.images import read_image, read_mask_levels
 from seglib.progress import track
+from seglib.scratch import Row, open_scratch
+from seglib.threads import map_ahead
 from seglib.traits import describe_colours, describe_image, describe_mask, is_gray
 
 MASK_SIDE = 32  # pixels of the small mask that shows where foreground lies
+KEPT_APART = {"thumbnail": SIDE, "small_mask": MASK_SIDE}  # squares, by their sides: too many for memory
+CHUNK = 1024  # rows at a time that are dictionaries, each of kilobytes
 WORKING = ("thumbnail", "small_mask", "digest", "levels", "between", "image_trouble", "mask_trouble")
 
 
@@ -32,7 +36,8 @@ def inspect_samples(samples: pd.DataFrame) -> pd.DataFrame:
         ``digest`` (equal only for images of equal pixels), ``small_mask`` (float32, `MASK_SIDE` x `MASK_SIDE`, mean of
         the mask over areas), ``levels`` (how many values the mask file holds), ``between`` (share of its pixels that
         have neither its smallest nor its largest value), ``image_trouble`` and ``mask_trouble`` (a `Problem`, or None).
-        What could not be read is missing.
+        What could not be read is missing. Thumbnails and small masks are each a `scratch.Row`, as memory may be too
+        small for them all.
     """
     return _collect(_inspect_sample, samples, "checking samples")
 
@@ -93,7 +98,7 @@ def drop_working(table: pd.DataFrame) -> pd.DataFrame:
     usable = table[table[troubles].isna().all(axis=1)].reset_index(drop=True)
     kept = usable.drop(columns=[name for name in WORKING if name in usable])
     if "mask_trouble" in table and len(usable):
-        kept["group"] = group_near_duplicates(np.stack(usable["thumbnail"]))
+        kept["group"] = group_near_duplicates(usable["thumbnail"].tolist())
     whole = [name for name in ("height", "width", "parts", "border_sides") if name in kept]
     return kept.astype(dict.fromkeys(whole, int))  # a file that could not be read had made them floats
 
@@ -121,10 +126,27 @@ def _refuse_troubles(troubles: Iterable[Problem | None]) -> None:
 
 
 def _collect(inspect: Callable[[dict], dict], table: pd.DataFrame, label: str) -> pd.DataFrame:
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases the interpreter lock
-        rows = list(track(pool.map(inspect, table.to_dict("records")), label, total=len(table)))
+    rows = _keep_apart(track(map_ahead(inspect, _records(table)), label, total=len(table)), len(table))
+    parts = []
+    while part := list(islice(rows, CHUNK)):
+        parts.append(pd.DataFrame(part))
     troubles = ["image_trouble", "mask_trouble"] if "mask_path" in table else ["image_trouble"]
-    return pd.DataFrame(rows, columns=None if rows else [*table, *troubles])
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*table, *troubles])
+
+
+def _records(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    for start in range(0, len(table), CHUNK):
+        yield from table.iloc[start : start + CHUNK].to_dict("records")
+
+
+def _keep_apart(rows: Iterable[dict[str, Any]], count: int) -> Iterator[dict[str, Any]]:
+    """The same rows, with what is large in a file."""
+    kept = {name: open_scratch((count, side, side), np.float32) for name, side in KEPT_APART.items()}
+    for number, row in enumerate(rows):
+        for name in kept.keys() & row.keys():
+            kept[name][number] = row[name]
+            row[name] = Row(kept[name], number)
+        yield row
 
 
 def _inspect_image(row: dict[str, Any]) -> dict[str, Any]:

@@ -214,7 +214,7 @@ def _transform(thumbnails: Sequence[np.ndarray], rows: np.ndarray) -> _Coefficie
 def _compare(
     coefficients: _Coefficients,
     min_correlation: float,
-    wanted: Callable[[np.ndarray, np.ndarray], np.ndarray] = lambda first, second: first < second,
+    wanted: Callable[[np.ndarray, np.ndarray], np.ndarray | bool] = lambda first, second: True,
 ) -> Iterator[Pairs]:
     """Every pair ``first < second`` that is wanted and correlates enough, block by block.
 

@@ -1,8 +1,6 @@
 """Scores and images -> what the images that fail have in common, and which of them to look at first."""
 
-import os
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -11,6 +9,7 @@ import pandas as pd
 from seglib.images import read_image, read_mask
 from seglib.metrics import bootstrap_interval
 from seglib.progress import track
+from seglib.threads import map_ahead
 from seglib.traits import describe_mask
 
 SIDE = 512  # pixels: the longer side of the picture that is measured, so that a line is as thin at every size of file
@@ -132,8 +131,7 @@ def measure_files(image_paths: Iterable[str], mask_paths: Iterable[str], *, whit
         return measure_difficulty(read_image(pair[0], channels=3, white=white), read_mask(pair[1]))
 
     pairs = list(zip(image_paths, mask_paths, strict=True))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases the interpreter lock
-        return pd.DataFrame(track(pool.map(measure, pairs), "looking for causes", total=len(pairs)))
+    return pd.DataFrame(track(map_ahead(measure, pairs), "looking for causes", total=len(pairs)))
 
 
 def divide_errors(scores: pd.DataFrame) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """A data folder -> the table of what is wrong with it: file, problem, fact and cure, the worst first."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from seglib.checks import drop_working, inspect_images, inspect_samples, refuse_empty
-from seglib.duplicates import find_pairs
+from seglib.duplicates import find_pairs, iterate_pairs
 from seglib.errors import InputError, Problem
 from seglib.folds import find_groups, read_folds, read_groups
 from seglib.images import read_mask
@@ -58,6 +58,7 @@ SAME = 0.95  # of the images, that share a size or a kind; then another one is u
 # 6.9; a negative of an X-ray has 13, noise 7 among skin and 26 among chests.
 ODD = 7.0
 LEAST_ODD = {"contrast": 2.0, "saturation": 3.0, "detail": 0.02, "grain": 0.02, "likeness": 0.05}  # of a quartile
+BLOCK = 512  # thumbnails in memory at a time
 FEW = 20  # images; among fewer nothing can be called unlike the rest
 
 
@@ -263,12 +264,26 @@ def find_inverted(masks: pd.DataFrame) -> np.ndarray:
     Returns:
         bool, one for each row.
     """
-    flat = np.stack(masks["small_mask"]).reshape(len(masks), -1)
-    mean = flat.mean(axis=0)
-    flat, mean = flat - flat.mean(axis=1, keepdims=True), mean - mean.mean()
-    length = np.linalg.norm(flat, axis=1) * np.linalg.norm(mean)
-    correlation = np.divide(flat @ mean, length, out=np.zeros(len(flat)), where=length > 1e-6)
+    squares = masks["small_mask"].tolist()
+    mean = sum(flat.sum(axis=0) for flat in _blocks(squares)) / len(squares)
+    mean -= mean.mean()
+    products, lengths = np.zeros(len(squares)), np.zeros(len(squares))
+    for rows, flat in zip(_spans(len(squares)), _blocks(squares), strict=True):
+        flat -= flat.mean(axis=1, keepdims=True)
+        products[rows], lengths[rows] = flat @ mean, np.linalg.norm(flat, axis=1) * np.linalg.norm(mean)
+    correlation = np.divide(products, lengths, out=np.zeros(len(squares)), where=lengths > 1e-6)
     return (correlation < INVERTED) & (masks["border_share"].to_numpy() > 0.5)
+
+
+def _spans(count: int) -> Iterator[slice]:
+    return (slice(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK))
+
+
+def _blocks(squares: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+    """Squares as the rows of tables, float64, a table at a time."""
+    for rows in _spans(len(squares)):
+        block = np.stack([np.asarray(square, dtype=np.float64) for square in squares[rows]])
+        yield block.reshape(len(block), -1)
 
 
 def find_odd_images(images: pd.DataFrame) -> list[Problem]:
@@ -319,7 +334,7 @@ def _say_far(images: pd.DataFrame) -> pd.Series:
     for _, kind in images.groupby(images["gray"].astype(bool)):
         if len(kind) < FEW:
             continue
-        traits = kind[list(IMAGE_TRAITS)].assign(likeness=_likeness(kind["thumbnail"]))
+        traits = kind[list(IMAGE_TRAITS)].assign(likeness=_likeness(kind["thumbnail"].tolist()))
         distance = pd.DataFrame({name: _quartile_distance(traits[name], LEAST_ODD.get(name, 4.0)) for name in traits})
         for row, name in distance[distance.max(axis=1) > ODD].idxmax(axis=1).items():
             what = "likeness to the mean image" if name == "likeness" else name
@@ -340,27 +355,42 @@ def _quartile_distance(values: pd.Series, least: float) -> pd.Series:
 
 def _likeness(thumbnails: Sequence[np.ndarray]) -> np.ndarray:
     """Correlation of each thumbnail with the mean of all; it tells a negative, or another organ, from the rest."""
-    flat = np.stack(thumbnails).reshape(len(thumbnails), -1)
-    flat = flat - flat.mean(axis=1, keepdims=True)
-    flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
-    mean = flat.mean(axis=0)
-    return flat @ (mean / max(np.linalg.norm(mean), 1e-6))
+
+    def normed() -> Iterator[np.ndarray]:
+        for flat in _blocks(thumbnails):
+            flat -= flat.mean(axis=1, keepdims=True)
+            yield flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
+
+    mean = sum(flat.sum(axis=0) for flat in normed()) / len(thumbnails)
+    return np.concatenate([flat @ (mean / max(np.linalg.norm(mean), 1e-6)) for flat in normed()])
 
 
 def _find_duplicates(images: pd.DataFrame) -> list[Problem]:
     """A row for every training image that shows what another one shows: a test image, or one that comes before it."""
-    pairs = find_pairs(np.stack(images["thumbnail"]))
-    exact = images["digest"].to_numpy()[pairs["first"]] == images["digest"].to_numpy()[pairs["second"]]
-    pairs = pairs.assign(exact=exact, test=images["is_test"].to_numpy()[pairs["second"]])
-    found: dict[int, Problem] = {}
-    for pair in pairs.sort_values(["test", "exact", "correlation"], ascending=False).itertuples():
-        if images["is_test"][pair.first]:
-            continue  # both are test images: nothing is learnt from them
-        told = pair.first if pair.test else pair.second  # the one that can be left out
-        other = pair.second if pair.test else pair.first
-        if told not in found:
-            found[told] = _describe_pair(images.loc[told], images.loc[other], pair)
-    return list(found.values())
+    best = pd.DataFrame()
+    for pairs in iterate_pairs(images["thumbnail"].tolist()):
+        best = _best_pairs(pd.concat([best, _tell_pairs(pairs, images)], ignore_index=True))
+    return [_describe_pair(images.loc[pair.told], images.loc[pair.other], pair) for pair in best.itertuples()]
+
+
+def _tell_pairs(pairs: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
+    """Pairs with ``told``, the one that can be left out, and ``other``; not those of test images only."""
+    digest, is_test = images["digest"].to_numpy(), images["is_test"].to_numpy()
+    first, second = (pairs[name].to_numpy() for name in ("first", "second"))
+    test = is_test[second]
+    pairs = pairs.assign(
+        told=np.where(test, first, second),
+        other=np.where(test, second, first),
+        exact=digest[first] == digest[second],
+        test=test,
+    )
+    return pairs[~is_test[first]]  # nothing is learnt from test images
+
+
+def _best_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Of each image that is told the pair to tell it by, the worst first."""
+    order = {"test": False, "exact": False, "correlation": False, "first": True, "second": True}
+    return pairs.sort_values(list(order), ascending=list(order.values())).drop_duplicates("told")
 
 
 def _describe_pair(told: pd.Series, twin: pd.Series, pair: NamedTuple) -> Problem:
@@ -397,7 +427,7 @@ def find_leaks(train: pd.DataFrame, folds: pd.DataFrame) -> list[Problem]:
     """
     readable = np.flatnonzero(train["image_trouble"].isna())
     found = []
-    pairs = find_pairs(np.stack(train["thumbnail"].iloc[readable])) if len(readable) else pd.DataFrame()
+    pairs = find_pairs(train["thumbnail"].iloc[readable].tolist()) if len(readable) else pd.DataFrame()
     for pair in pairs.itertuples():
         first, second = readable[pair.first], readable[pair.second]
         here, there = folds["fold"].iloc[second], folds["fold"].iloc[first]

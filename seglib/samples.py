@@ -1,5 +1,6 @@
 """Files -> table of samples."""
 
+import os
 from collections.abc import Collection
 from pathlib import Path
 
@@ -51,14 +52,18 @@ def pair_samples(data_dir: Path) -> tuple[pd.DataFrame, list[Problem]]:
     """
     train = _folder(data_dir, "train", "training")
     left_out = read_left_out(data_dir)
-    images, problems = _files_by_stem(_folder(train, "image"), left_out)
-    masks, more = _masks_by_image(_folder(train, "mask"), images, left_out)
+    images, problems = _files_by_stem(image_dir := _folder(train, "image"), left_out)
+    masks, more = _masks_by_image(mask_dir := _folder(train, "mask"), images, left_out)
     problems += more
-    rows = [(stem, str(path), str(masks[stem])) for stem, path in sorted(images.items()) if stem in masks]
-    for stem, path in images.items():
+    rows = [
+        (stem, os.path.join(image_dir, name), os.path.join(mask_dir, masks[stem]))
+        for stem, name in sorted(images.items())
+        if stem in masks
+    ]
+    for stem, name in images.items():
         if stem not in masks:
             fact, cure = f"has no mask in {train.name}", f"add {stem}.png there or remove the image"
-            problems.append(Problem(path, "no mask", fact, cure))
+            problems.append(Problem(image_dir / name, "no mask", fact, cure))
     return pd.DataFrame(rows, columns=["sample_id", "image_path", "mask_path"], dtype=str), problems
 
 
@@ -88,7 +93,7 @@ def find_test_images(data_dir: Path) -> tuple[pd.DataFrame, list[Problem]]:
     test = find_part(data_dir, "test", "testing")
     folder = test and find_folder(test, "image")
     images, problems = _files_by_stem(folder) if folder else ({}, [])
-    return _tabulate(images), problems
+    return _tabulate(folder, images), problems
 
 
 def list_images(folder: Path) -> pd.DataFrame:
@@ -107,7 +112,7 @@ def list_images(folder: Path) -> pd.DataFrame:
         raise InputError(problems[0].sentence)
     if not images:
         raise InputError(f"{folder} holds no images ({', '.join(SUFFIXES)}); name the folder they lie in")
-    return _tabulate(images)
+    return _tabulate(folder, images)
 
 
 def read_left_out(data_dir: Path) -> frozenset[Path]:
@@ -140,7 +145,7 @@ def list_masks(folder: Path) -> dict[str, Path]:
     masks, problems = _files_by_stem(folder)
     if problems:
         raise InputError(problems[0].sentence)
-    return {_strip_ending(stem): path for stem, path in masks.items()}
+    return {_strip_ending(stem): folder / name for stem, name in masks.items()}
 
 
 def _folder(parent: Path, *words: str) -> Path:
@@ -150,22 +155,25 @@ def _folder(parent: Path, *words: str) -> Path:
     return found
 
 
-def _files_by_stem(folder: Path, left_out: Collection[Path] = ()) -> tuple[dict[str, Path], list[Problem]]:
-    found: dict[str, Path] = {}
+def _files_by_stem(folder: Path, left_out: Collection[Path] = ()) -> tuple[dict[str, str], list[Problem]]:
+    """Names of image files by their stems: text, as a hundred thousand paths would be a hundred megabytes."""
+    passed_over = {path.name for path in left_out if path.parent == folder}
+    found: dict[str, str] = {}
     problems = []
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in SUFFIXES or path.name.startswith(".") or path in left_out:
+    for name in sorted(os.listdir(folder)):
+        stem, suffix = os.path.splitext(name)
+        if suffix.lower() not in SUFFIXES or name.startswith(".") or name in passed_over:
             continue
-        if path.stem in found:
-            fact = f"has the same name as {found[path.stem].name} but for its ending"
-            problems.append(Problem(path, "same name", fact, "keep one of them"))
+        if stem in found:
+            fact = f"has the same name as {found[stem]} but for its ending"
+            problems.append(Problem(folder / name, "same name", fact, "keep one of them"))
             continue
-        found[path.stem] = path
+        found[stem] = name
     return found, problems
 
 
-def _tabulate(images: dict[str, Path]) -> pd.DataFrame:
-    rows = [(stem, str(path)) for stem, path in sorted(images.items())]
+def _tabulate(folder: Path | None, names: dict[str, str]) -> pd.DataFrame:
+    rows = [(stem, os.path.join(folder, name)) for stem, name in sorted(names.items())]
     return pd.DataFrame(rows, columns=["sample_id", "image_path"], dtype=str)
 
 
@@ -177,18 +185,18 @@ def _strip_ending(stem: str) -> str:
 
 
 def _masks_by_image(
-    folder: Path, images: dict[str, Path], left_out: Collection[Path]
-) -> tuple[dict[str, Path], list[Problem]]:
+    folder: Path, images: dict[str, str], left_out: Collection[Path]
+) -> tuple[dict[str, str], list[Problem]]:
     files, problems = _files_by_stem(folder, left_out)
-    masks: dict[str, Path] = {}
-    for stem, path in files.items():
+    masks: dict[str, str] = {}
+    for stem, name in files.items():
         image = stem if stem in images else _strip_ending(stem)
         if image not in images:
             cure = f"add {image}.jpg there or remove the mask"
-            problems.append(Problem(path, "no image", "has no image beside it in Train/Image", cure))
+            problems.append(Problem(folder / name, "no image", "has no image beside it in Train/Image", cure))
         elif image in masks:
-            fact = f"and {masks[image].name} both are masks of {image}"
-            problems.append(Problem(path, "two masks", fact, "keep one of them"))
+            fact = f"and {masks[image]} both are masks of {image}"
+            problems.append(Problem(folder / name, "two masks", fact, "keep one of them"))
         else:
-            masks[image] = path
+            masks[image] = name
     return masks, problems

@@ -2,10 +2,12 @@ import shutil
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 
 from seglib import checks
 from seglib.checks import measure_samples, measure_test_images
+from seglib.duplicates import make_thumbnail
 from seglib.errors import InputError
 from seglib.images import read_image, read_mask
 from seglib.samples import list_samples, list_test_images
@@ -87,3 +89,33 @@ def test_an_unreadable_test_image_is_named(copy):
         pass
     with pytest.raises(InputError, match=path):
         measure_test_images(list_test_images(copy))
+
+
+def test_the_table_is_the_same_whatever_is_collected_at_a_time(copy, monkeypatch):
+    samples = list_samples(copy)
+    with open(samples["image_path"][4], "wb"):
+        pass
+    whole = checks.inspect_samples(samples)
+    monkeypatch.setattr(checks, "CHUNK", 3)
+    parts = checks.inspect_samples(samples)
+    squares = list(checks.KEPT_APART)
+    pd.testing.assert_frame_equal(parts.drop(columns=squares), whole.drop(columns=squares), check_dtype=False)
+    for name in squares:
+        there = whole[name].notna()
+        assert parts[name].notna().equals(there)
+        assert np.array_equal(np.stack(parts[name][there]), np.stack(whole[name][there]))
+
+
+def test_thumbnails_and_small_masks_are_those_of_the_files_and_lie_in_a_file(phantoms):
+    table = checks.inspect_samples(list_samples(phantoms))
+    for row in (0, 11, 19):
+        image, mask = read_image(table["image_path"][row], channels=3), read_mask(table["mask_path"][row])
+        assert np.array_equal(np.asarray(table["thumbnail"][row]), make_thumbnail(image))
+        assert np.asarray(table["small_mask"][row]).mean() == pytest.approx(mask.mean(), abs=1e-6)
+    assert isinstance(table["thumbnail"][0].array, np.memmap)
+
+
+def test_no_images_give_an_empty_table():
+    table = checks.inspect_images(pd.DataFrame({"sample_id": [], "image_path": []}))
+    assert table.columns.tolist() == ["sample_id", "image_path", "image_trouble"]
+    assert table.empty

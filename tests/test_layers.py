@@ -30,7 +30,7 @@ ALLOWED = {
     "scratch": set(),
     "traits": set(),
     "drift": {"traits"},
-    "checks": LEAF | {"duplicates", "images", "progress", "traits"},
+    "checks": LEAF | {"duplicates", "images", "progress", "scratch", "threads", "traits"},
     "problems": LEAF | {"checks", "duplicates", "folds", "images", "samples", "traits"},
     "cache": {"images", "paths", "progress", "threads"},
     "ahead": set(),
@@ -60,7 +60,7 @@ ALLOWED = {
     "rules": LEAF | {"metrics", "paths"},
     "uncertainty": {"probabilities", "rules"},
     "predictions": LEAF | {"ahead", "probabilities", "ranks", "rules", "uncertainty"},
-    "failures": {"images", "metrics", "progress", "traits"},
+    "failures": {"images", "metrics", "progress", "threads", "traits"},
     "report": {"calibration", "metrics", "paths"},
     "__main__": {"cli"},
 }

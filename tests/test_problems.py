@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from faults import plant_faults, write
 
+from seglib import problems
 from seglib.errors import InputError, Problem
 from seglib.folds import assign_folds
 from seglib.images import read_image, read_mask
@@ -315,3 +316,46 @@ def test_images_of_equal_bytes_and_other_shapes_are_not_the_same(tmp_path):
         write(data / "Train" / "Image" / f"{name}.png", np.full(shape, 90, np.uint8))
         write(data / "Train" / "Mask" / f"{name}.png", np.full(shape, 255, np.uint8))
     assert "exact duplicate" not in set(inspect_data(data).problems["problem"])
+
+
+def test_of_many_copies_each_is_told_once_by_its_best_twin_however_the_pairs_come(monkeypatch):
+    noise = np.random.default_rng(0).uniform(0, 255, (3, 64, 64))
+    thumbnails = [noise[0], noise[1], noise[0], noise[0] + 40 * noise[2] / 255, noise[0], noise[1]]
+    images = pd.DataFrame(
+        {
+            "image_path": [f"Train/Image/{name}.png" for name in "abcde"] + ["Test/Image/f.png"],
+            "mask_path": "none.png",
+            "thumbnail": thumbnails,
+            "digest": ["1", "2", "1", "3", "4", "2"],
+            "is_test": [False] * 5 + [True],
+        }
+    )
+    told = []
+    for piece in (2**20, 1):
+        monkeypatch.setattr("seglib.duplicates.PIECE", piece)
+        told.append([(found.file.stem, found.problem, found.fact) for found in problems._find_duplicates(images)])
+    assert told[0] == told[1]
+    assert [one[:2] for one in told[0]] == [
+        ("b", "in train and test"),
+        ("c", "exact duplicate"),
+        ("e", "near-duplicate"),
+        ("d", "near-duplicate"),
+    ]
+    assert all("/a.png" in fact for name, _, fact in told[0] if name != "b")
+
+
+def test_masks_and_images_are_judged_alike_in_blocks_of_any_size(monkeypatch):
+    rng = np.random.default_rng(0)
+    disc = (np.hypot(*np.mgrid[-16:16, -16:16]) < 9).astype(np.float32)
+    masks = [disc] * 8 + [1 - disc] + list(rng.uniform(0, 1, (4, 32, 32)).astype(np.float32))
+    table = pd.DataFrame({"small_mask": masks, "border_share": 1.0})
+    thumbnails = list(rng.uniform(0, 255, (30, 64, 64)))
+    found = []
+    for block in (512, 7):
+        monkeypatch.setattr(problems, "BLOCK", block)
+        found.append((find_inverted(table).tolist(), problems._likeness(thumbnails)))
+    assert found[0][0] == found[1][0]
+    assert found[0][0][:9] == [False] * 8 + [True]
+    assert np.allclose(found[0][1], found[1][1], rtol=0, atol=1e-9)
+    mean = np.mean([(one - one.mean()) / np.linalg.norm(one - one.mean()) for one in thumbnails], axis=0)
+    assert found[0][1][3] == pytest.approx(np.corrcoef(mean.ravel(), thumbnails[3].ravel())[0, 1])

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import pytest
 
 from seglib.errors import InputError
@@ -116,3 +118,20 @@ def test_a_folder_without_images_is_named(tmp_path):
         list_images(tmp_path)
     with pytest.raises(InputError, match="there is no folder"):
         list_images(tmp_path / "nowhere")
+
+
+def test_a_sample_takes_about_as_much_memory_as_its_paths(tmp_path):
+    names = [f"{number:06d}.png" for number in range(2000)]
+    data = make_tree(tmp_path, names, names)
+    list_samples(data)
+    tracemalloc.start()
+    list_samples(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2000 * 1200  # bytes; as pathlib's paths it is thrice that
+
+
+def test_a_file_left_out_elsewhere_keeps_its_namesake(tmp_path):
+    data = make_tree(tmp_path, ["a.png", "b.png", "c.png"], ["a.png", "b.png", "c.png", "d.png"])
+    (data / "leave_out.csv").write_text("file\nTrain/Mask/d.png\nTest/Image/a.png\n")
+    assert list_samples(data)["sample_id"].tolist() == ["a", "b", "c"]
