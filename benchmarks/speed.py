@@ -37,7 +37,7 @@ HERE = Path(__file__).resolve().parent
 SIZES = {"plain": 128, "lite2": 192}  # pixels, by network
 VALIDATION = 2  # images held out for seglib, which does not train without any
 BATCH = 16
-QUICK = {"images": 8, "repeats": 2, "size": 32, "batch": 4}
+QUICK = {"images": 8, "repeats": 2, "size": 32, "batch": 4, "threads": 1}
 
 
 @dataclass(frozen=True)
@@ -122,11 +122,13 @@ def plan_jobs(data: Path, native: Path | None, arguments: argparse.Namespace) ->
     """Every measurement, in the order in which they are made."""
     where, jobs = describe_where(), []
     pairs = {folder: list_pairs(folder) for folder in (data, native) if folder is not None}
-    repeats = QUICK["repeats"] if arguments.quick else arguments.repeats
+    repeats, threads = arguments.repeats, arguments.threads
+    if arguments.quick:
+        repeats, threads = QUICK["repeats"], QUICK["threads"]
     for row in ROWS:
         folder = native if row.native else data
         if folder is not None:
-            job = make_job(row, folder, pairs[folder], quick=arguments.quick, threads=arguments.threads, where=where)
+            job = make_job(row, folder, pairs[folder], quick=arguments.quick, threads=threads, where=where)
             jobs += [
                 dataclasses.replace(job, contender=name, call=call, repeat=repeat)
                 for repeat in range(repeats)
