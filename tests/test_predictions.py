@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import json
 import os
 import re
@@ -219,6 +220,22 @@ def assert_alike(out, whole):
     assert not list((out / ".predictions").glob("*.part"))
 
 
+def test_a_file_that_a_full_disk_cut_short_is_not_taken_for_a_mask(images, members, tmp_path, monkeypatch):
+    def fill_the_disk(path, data):
+        with open(path, "wb") as file:
+            file.write(data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    predict_images(members, RULES, images[:1], tmp_path)
+    monkeypatch.setattr(predictions.Path, "write_bytes", fill_the_disk)
+    with pytest.raises(OSError, match="No space left"):
+        predict_images(members, RULES, images[:4], tmp_path)
+    assert [path.stem for path in tmp_path.glob("*.png")] == images["sample_id"][:1].tolist()
+    assert not list((tmp_path / ".predictions").glob("*.part"))
+    monkeypatch.undo()
+    assert predict_images(members, RULES, images[:4], tmp_path) == (4, 0, [])
+
+
 # what cannot be
 
 
@@ -254,14 +271,22 @@ def test_files_that_cannot_be_read_are_listed_and_the_rest_is_done(images, membe
     assert len(read_table(out)) == 3
 
 
-def test_an_image_that_memory_does_not_hold_is_unreadable_too(images, members, tmp_path, monkeypatch):
+def test_an_image_that_memory_does_not_hold_has_no_mask_until_it_does(images, members, tmp_path, monkeypatch):
     def fail(path, **how):
         raise MemoryError
 
+    one, rank = images[:1], Rank(2, 3)
     monkeypatch.setattr(probabilities, "read_image", fail)
-    found = predict_images(members, RULES, images[:1], tmp_path)
+    predict_images(members, RULES, one, tmp_path, rank=rank)
+    found = predict_images(members, RULES, one, tmp_path)
     assert found.unreadable == [f"{images['image_path'][0]}: memory does not hold it; make it smaller"]
     assert (tmp_path / "predictions.csv").read_text().startswith("sample_id,height,width,")
+    monkeypatch.undo()
+    assert predict_images(members, RULES, one, tmp_path).unreadable == []
+    (tmp_path / ".predictions" / "9-9.jsonl").write_text(
+        "".join(path.read_text() for path in sorted((tmp_path / ".predictions").glob("*.jsonl"), reverse=True))
+    )
+    assert predict_images(members, RULES, one, tmp_path, rank=rank).unreadable == []  # whatever failed before
 
 
 def test_masks_never_replace_images_nor_files_of_somebody_else(images, members, tmp_path):
