@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from seglib.ahead import map_on_cores
 from seglib.images import read_mask, read_resized, resize_mask
 from seglib.paths import write_text
 from seglib.progress import track
-from seglib.threads import map_ahead
 
 try:
     import fcntl
@@ -110,7 +110,7 @@ def _digest_files(paths: list[str], known_path: Path) -> list[str]:
     digests = found["digest"].to_numpy(dtype=object)
     unknown = np.flatnonzero(~same)
     begun = time.time_ns()
-    read = map_ahead(lambda row: _digest(paths[row]), unknown)
+    read = map_on_cores(lambda row: _digest(paths[row]), unknown)
     digests[unknown] = list(track(read, "reading files", total=len(unknown), unit="file", leave=False))
     settled = files[["modified", "changed"]].max(axis=1).to_numpy() < begun - SETTLED * 1e9
     if (settled & ~same).any():
@@ -160,7 +160,7 @@ def _fill(samples: pd.DataFrame, folder: Path, size: int, channels: int, white: 
         images[row] = read_resized(sample["image_path"], size, channels=channels, white=white)
         masks[row] = resize_mask(read_mask(sample["mask_path"]), size)
 
-    for _ in track(map_ahead(fill_row, range(count)), "resizing", total=count):
+    for _ in track(map_on_cores(fill_row, range(count)), "resizing", total=count):
         pass
     images.flush()
     masks.flush()

@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from seglib.ahead import map_on_cores
 from seglib.duplicates import SIDE, group_near_duplicates, make_thumbnail
 from seglib.errors import InputError, Problem
 from seglib.images import read_image, read_mask_levels
 from seglib.progress import track
 from seglib.scratch import Row, open_scratch
-from seglib.threads import map_ahead
 from seglib.traits import describe_colours, describe_image, describe_mask, is_gray
 
 MASK_SIDE = 32  # pixels of the small mask that shows where foreground lies
@@ -126,7 +126,7 @@ def _refuse_troubles(troubles: Iterable[Problem | None]) -> None:
 
 
 def _collect(inspect: Callable[[dict], dict], table: pd.DataFrame, label: str) -> pd.DataFrame:
-    rows = _keep_apart(track(map_ahead(inspect, _records(table)), label, total=len(table)), len(table))
+    rows = _keep_apart(track(map_on_cores(inspect, _records(table)), label, total=len(table)), len(table))
     parts = []
     while part := list(islice(rows, CHUNK)):
         parts.append(pd.DataFrame(part))

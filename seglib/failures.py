@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from seglib.ahead import map_on_cores
 from seglib.images import read_image, read_mask
 from seglib.metrics import bootstrap_interval
 from seglib.progress import track
-from seglib.threads import map_ahead
 from seglib.traits import describe_mask
 
 SIDE = 512  # pixels: the longer side of the picture that is measured, so that a line is as thin at every size of file
@@ -131,7 +131,7 @@ def measure_files(image_paths: Iterable[str], mask_paths: Iterable[str], *, whit
         return measure_difficulty(read_image(pair[0], channels=3, white=white), read_mask(pair[1]))
 
     pairs = list(zip(image_paths, mask_paths, strict=True))
-    return pd.DataFrame(track(map_ahead(measure, pairs), "looking for causes", total=len(pairs)))
+    return pd.DataFrame(track(map_on_cores(measure, pairs), "looking for causes", total=len(pairs)))
 
 
 def divide_errors(scores: pd.DataFrame) -> pd.DataFrame:
