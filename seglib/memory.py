@@ -9,7 +9,7 @@ from seglib.errors import InputError
 from seglib.ranks import list_divisors
 
 # What torch's allocators and libraries say where they have no type of their own for it.
-WORDS = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
+WORDS = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED", "Seems to be OOM")
 
 
 def is_out_of_memory(error: Exception) -> bool:
@@ -20,7 +20,7 @@ def is_out_of_memory(error: Exception) -> bool:
         True
     """
     by_words = isinstance(error, RuntimeError) and any(words in str(error) for words in WORDS)
-    return by_words or isinstance(error, torch.OutOfMemoryError)
+    return by_words or isinstance(error, torch.OutOfMemoryError | MemoryError)
 
 
 def divide_further(config: Config, *, at_once: int, count: int) -> Config:

@@ -21,6 +21,7 @@ from seglib.config import Config
 from seglib.errors import InputError
 from seglib.folds import read_folds, select_held_out
 from seglib.images import image_size, read_resized
+from seglib.memory import is_out_of_memory
 from seglib.models import autocast, scale_images
 from seglib.paths import find_runs
 from seglib.progress import track
@@ -266,12 +267,6 @@ class _Network:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         return None
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error says that memory is full, of the GPU or of the machine."""
-    words = ("out of memory", "allocate memory", "ALLOC_FAILED", "Seems to be OOM")
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in words)
 
 
 def demand_less(config: Config) -> Config:

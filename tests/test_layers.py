@@ -47,7 +47,8 @@ ALLOWED = {
     | {"models", "mounts", "paths", "progress", "ranks"},
     "rank": LEAF | {"paths", "ranks", "training"},
     "probabilities": LEAF
-    | {"ahead", "allocator", "checkpoints", "config", "folds", "images", "models", "paths", "progress", "ranks"},
+    | {"ahead", "allocator", "checkpoints", "config", "folds", "images", "memory", "models", "paths", "progress"}
+    | {"ranks"},
     "masks": LEAF | {"metrics"},
     "submission": LEAF | {"masks", "mounts", "paths"},
     "reruns": {"checks", "mounts", "probabilities", "samples", "submission"},

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from seglib import probabilities
 from seglib.config import make_config
 from seglib.errors import InputError
 from seglib.images import image_size
+from seglib.memory import is_out_of_memory
 from seglib.probabilities import (
     average_maps,
     average_symmetries,
@@ -347,6 +347,7 @@ MEMORY_HOG = """
 import resource, sys
 import torch
 from seglib.config import make_config
+from seglib.memory import is_out_of_memory
 from seglib.probabilities import predict_probabilities
 
 class Hog(torch.nn.Module):
@@ -426,4 +427,4 @@ def test_without_monai_windows_are_refused_with_a_cure(phantoms, config, monkeyp
     settings = make_config(**{**vars(config), "image_size": 128, "tile": 64})
     with pytest.raises(InputError, match="MONAI is needed; pip install monai"):
         list(predict_probabilities([(Brightness(), settings)], [first_path(phantoms)]))
-    assert not probabilities.is_out_of_memory(InputError("MONAI is needed"))
+    assert not is_out_of_memory(InputError("MONAI is needed"))
