@@ -206,11 +206,20 @@ def _predict_each(members: Sequence[Member], image_paths: Sequence[str]) -> Iter
     configs, device, fitting = [config for _, config in members], find_device(), {}
     networks = [_Network(network, config, device, fitting) for network, config in members]
     count = max(config.batch_size for config in configs)
-    with ThreadPoolExecutor(os.cpu_count()) as readers, ThreadPoolExecutor(1) as computer:
+    with (
+        ThreadPoolExecutor(os.cpu_count()) as readers,
+        ThreadPoolExecutor(1, initializer=_use, initargs=[device]) as computer,
+    ):
         inputs = map_ahead(readers, partial(_try_to_read, configs=configs), image_paths, ahead=count)
         chunks = iter(lambda: list(islice(inputs, count)), [])
         for found in map_ahead(computer, partial(_compute, networks), chunks, ahead=1):
             yield from found
+
+
+def _use(device: torch.device) -> None:
+    """Make it the default of this thread, which else would also hold memory of the first GPU."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
 
 
 def _compute(networks: Sequence["_Network"], inputs: list[Inputs | Exception]) -> list[Found | Exception]:

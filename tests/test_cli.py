@@ -217,7 +217,7 @@ def run(tiny, tmp_path):
     weights = {f"network.{name}": values for name, values in build_model(tiny).state_dict().items()}
     facts = {"hyper_parameters": {"config": dataclasses.asdict(tiny)}, "state_dict": weights}
     torch.save(facts, tmp_path / "run" / "checkpoints" / "best.ckpt")
-    rules = MaskRules(threshold=0.0)
+    rules = MaskRules(threshold=1.0)
     (tmp_path / "run" / "masks.json").write_text(json.dumps({"rules": dataclasses.asdict(rules)}))
     return tmp_path / "run"
 
@@ -227,7 +227,7 @@ def test_a_folder_is_predicted_by_the_rules_of_the_run(phantoms, run, tmp_path, 
     words = ["predict", str(run), str(phantoms / "Test" / "Image"), "--out", str(out)]
     assert main(words) == 0
     assert capsys.readouterr().out == f"masks       {out}\ntable       {out / 'predictions.csv'}\n"
-    assert pd.read_csv(out / "predictions.csv")["mask_share"].tolist() == [1.0] * 4  # above a threshold of 0
+    assert pd.read_csv(out / "predictions.csv")["mask_share"].tolist() == [0.0] * 4  # above a threshold of 1
     assert not (out / "probabilities").exists()
     assert main([*words, "--probabilities"]) == 0
     assert len(list((out / "probabilities").iterdir())) == 4

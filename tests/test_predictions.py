@@ -184,7 +184,9 @@ class StopError(Exception):
     pass
 
 
-def test_what_was_stopped_goes_on_where_it_was_and_ends_as_if_it_had_not_been(images, members, tmp_path, monkeypatch):
+def test_what_was_stopped_goes_on_where_it_was_and_ends_as_if_it_had_not_been(
+    images, members, tmp_path, computed, monkeypatch
+):
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     predict_images(members, RULES, images, whole)
     make, calls = predictions.make_mask, []
@@ -198,13 +200,16 @@ def test_what_was_stopped_goes_on_where_it_was_and_ends_as_if_it_had_not_been(im
     monkeypatch.setattr(predictions, "make_mask", stop_at_the_ninth)
     with pytest.raises(StopError):
         predict_images(members, RULES, images, stopped)
-    monkeypatch.undo()
+    monkeypatch.setattr(predictions, "make_mask", make)
     assert not (stopped / "predictions.csv").exists()
     (journal,) = (stopped / ".predictions").glob("*.jsonl")
-    assert 1 <= len(journal.read_text().splitlines()) <= 8
+    done = len(journal.read_text().splitlines())
+    assert 1 <= done < 20
     with open(journal, "a") as file:
         file.write('{"sample_id": "train_00')  # as of a process that is killed while it writes
+    computed.clear()
     predict_images(members, RULES, images, stopped)
+    assert len(set(computed)) == 20 - done
     assert_alike(stopped, whole)
 
 
@@ -218,6 +223,14 @@ def assert_alike(out, whole):
     assert np.allclose(*numbers, atol=0.002)
     assert read_table(out)["sample_id"].tolist() == read_table(whole)["sample_id"].tolist()
     assert not list((out / ".predictions").glob("*.part"))
+
+
+def test_a_file_comes_to_its_place_when_it_is_whole(images, members, tmp_path, monkeypatch):
+    written, write = [], predictions.Path.write_bytes
+    monkeypatch.setattr(predictions.Path, "write_bytes", lambda path, data: written.append(path) or write(path, data))
+    predict_images(members, RULES, images[:2], tmp_path, with_maps=True)
+    assert len(written) == 6  # the claim, two masks, two maps, the table
+    assert {path.parent for path in written} == {tmp_path / ".predictions"}
 
 
 def test_a_file_that_a_full_disk_cut_short_is_not_taken_for_a_mask(images, members, tmp_path, monkeypatch):

@@ -12,10 +12,10 @@ import pandas as pd
 import papermill
 import pytest
 
-from seglib.images import image_size
+from seglib.images import image_size, read_mask
 from seglib.metrics import DEFINITIONS
 from seglib.samples import list_test_images
-from seglib.submission import check_submission
+from seglib.submission import check_submission, decode_rle, read_submission
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--set", "image_size=64", "--set", "epochs=4", "--set", "min_steps=0", "--set", "batch_size=4"]
@@ -68,6 +68,17 @@ def test_the_submission_keeps_the_template_and_can_be_decoded(run, data):
     assert table["ImageId"].tolist() == ["test_0002", "test_0000", "test_0003", "test_0001"]
     sizes = {row.sample_id: image_size(row.image_path) for row in list_test_images(data).itertuples()}
     check_submission(folder / "submission.csv", sizes)
+
+
+def test_predicting_the_folder_of_test_images_gives_the_masks_of_the_submission(run, data, tmp_path):
+    result = seglib("predict", run[0], data / "Test" / "Image", "--out", tmp_path)
+    assert result.returncode == 0, result.stderr
+    for name, rle in read_submission(run[0] / "submission.csv").items():
+        mask = read_mask(tmp_path / f"{name}.png")
+        assert (decode_rle(rle, mask.shape) == mask).all()
+    unsure, found = pd.read_csv(run[0] / "unsure.csv"), pd.read_csv(tmp_path / "predictions.csv")
+    doubts = [table.set_index("sample_id")["expected_dice"].sort_index() for table in (unsure, found)]
+    assert doubts[1].tolist() == pytest.approx(doubts[0].tolist())
 
 
 def test_scores_are_of_the_held_out_images_and_the_summary_is_their_mean(run):
