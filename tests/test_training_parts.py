@@ -114,6 +114,13 @@ def test_parts_of_unequal_size_count_by_their_images(data, tiny, tmp_path):
     assert (gradient(2) - gradient(1)).norm() < 1e-5 * gradient(1).norm()
 
 
+def test_fewer_images_than_parts_make_a_step_all_the_same(train):
+    whole, one = train("whole", batch_size=32)
+    divided, other = train("divided", batch_size=32, accumulate=32)
+    assert_alike(whole, divided)
+    assert distance(one, other) < TOLERANCE
+
+
 @pytest.mark.parametrize(("size", "count", "parts"), [(16, 1, 2), (18, 1, 8), (19, 2, 4), (7, 1, 4), (7, 2, 2)])
 def test_the_parts_of_a_batch_are_the_batch(data, tiny, tmp_path, size, count, parts):
     """With the same augmentation, whole batches only, and shared by processes."""
