@@ -30,7 +30,16 @@ def test_memory_that_really_runs_out_is_known():
 
 @pytest.mark.parametrize(
     ("batch_size", "accumulate", "count", "parts"),
-    [(16, 0, 1, 2), (16, 1, 1, 2), (16, 8, 1, 16), (15, 0, 1, 3), (10, 2, 1, 5), (7, 0, 1, 7), (16, 2, 2, 4)],
+    [
+        (16, 0, 1, 2),
+        (16, 1, 1, 2),
+        (16, 8, 1, 16),
+        (15, 0, 1, 3),
+        (10, 2, 1, 5),
+        (12, 2, 1, 4),
+        (7, 0, 1, 7),
+        (16, 2, 2, 4),
+    ],
 )
 def test_a_batch_goes_into_twice_as_many_parts_or_the_next_number_that_divides_it(batch_size, accumulate, count, parts):
     config = make_config(batch_size=batch_size, accumulate=accumulate)

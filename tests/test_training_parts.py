@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from seglib import ranks
+from seglib import rank, ranks
 from seglib.batches import make_loaders
 from seglib.checkpoints import load_checkpoint
 from seglib.config import make_config
@@ -112,6 +112,13 @@ def test_parts_of_unequal_size_count_by_their_images(data, tiny, tmp_path):
         return torch.cat([parameter.grad.ravel() for parameter in network.parameters()])
 
     assert (gradient(2) - gradient(1)).norm() < 1e-5 * gradient(1).norm()
+
+
+def test_fewer_images_than_parts_make_a_step_all_the_same(train):
+    whole, one = train("whole", batch_size=32)
+    divided, other = train("divided", batch_size=32, accumulate=32)
+    assert_alike(whole, divided)
+    assert distance(one, other) < TOLERANCE
 
 
 @pytest.mark.parametrize(("size", "count", "parts"), [(16, 1, 2), (18, 1, 8), (19, 2, 4), (7, 1, 4), (7, 2, 2)])
@@ -272,10 +279,27 @@ def test_parts_that_were_asked_for_are_kept_to(train, room_for):
         train("run", accumulate=2)
 
 
-def test_other_errors_come_through_as_they_are(train, room_for):
-    room_for(1, error=ZeroDivisionError)
-    with pytest.raises(ZeroDivisionError):
+@pytest.mark.parametrize("error", [RuntimeError, ZeroDivisionError])
+def test_other_errors_come_through_as_they_are(train, monkeypatch, error):
+    def fail(*_):
+        raise error("the shapes differ")
+
+    monkeypatch.setattr(Segmenter, "training_step", fail)
+    with pytest.raises(error, match="the shapes differ"):
         train("run")
+
+
+@pytest.mark.parametrize("kind", [InputError, MemoryShortageError])
+def test_a_shortage_of_memory_is_told_from_other_refusals_across_processes(data, tiny, tmp_path, monkeypatch, kind):
+    def refuse(*_):
+        raise kind("größer cannot be; set it smaller")
+
+    monkeypatch.setattr(rank, "fit_members", refuse)
+    monkeypatch.setattr(ranks, "_run_and_listen", lambda command, _: (rank.main([command[-1]]), ""))
+    monkeypatch.setattr(ranks, "_command", lambda folder, _: [str(folder)])
+    with pytest.raises(InputError, match="^größer cannot be; set it smaller$") as caught:
+        ranks.start_ranks(ranks.Order(*data, tiny, tmp_path / "run", tmp_path / "cache"), 2)
+    assert type(caught.value) is kind
 
 
 def test_one_of_several_processes_does_not_go_on_by_itself(train, room_for, monkeypatch):
