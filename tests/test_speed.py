@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from seglib import cache
 from seglib.batches import make_transform
 from seglib.errors import InputError
 from seglib.models import build_model
@@ -150,13 +151,8 @@ def test_our_epoch_ends_where_its_validation_begins(monkeypatch):
 
 def test_a_warm_start_finds_the_cache_and_a_cold_one_does_not(tiny_job, monkeypatch):
     monkeypatch.setenv(job.STARTED, "0")
-    decoded = []
-    real = ours.make_loaders.__globals__["build_cache"].__globals__["read_image"]
-    monkeypatch.setitem(
-        ours.make_loaders.__globals__["build_cache"].__globals__,
-        "read_image",
-        lambda path, **how: decoded.append(path) or real(path, **how),
-    )
+    decoded, real = [], cache.read_mask
+    monkeypatch.setattr(cache, "read_mask", lambda path: decoded.append(path) or real(path))
     counts = []
     for function in (ours.start_cold, ours.fill_cache, ours.start_warm, ours.start_cold):
         decoded.clear()
