@@ -60,10 +60,10 @@ LOAD = {"ours": "ours:load", "plain": "plain:load", "monai": "monai_cached:load"
 ROWS = [
     Row("imports", {"ours": "imports:seglib_modules", "torch": "imports:torch_alone"}, "plain", 0, 1),
     Row("start", START | {"monai": "monai_cached:start"}, "lite2", 160, 1, prepare="ours:fill_cache"),
-    Row("step", STEP, "plain", BATCH, 8),
+    Row("step", STEP, "plain", BATCH, 6),
     Row("epoch", TRAIN, "plain", 128, 2),
     Row("step", STEP, "lite2", BATCH, 3),
-    Row("epoch", TRAIN, "lite2", 64, 2),
+    Row("epoch", TRAIN, "lite2", 48, 2),
     Row("loader", LOAD, "lite2", 160, 3),
     Row("loader", LOAD, "lite2", 160, 4, native=True),
     Row("predict", {"ours": "ours:predict", "plain": "plain:predict"}, "lite2", 32, 2),

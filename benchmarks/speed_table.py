@@ -233,7 +233,7 @@ def _gpu_part(records: Records) -> str:
 
 def _introduction(records: Records, quick: bool) -> str:
     jobs = [record["job"] for record in records]
-    places = sorted({f"{job['where']}, {job['threads']} threads each" for job in jobs})
+    places = sorted({f"{job['where']}, {job['threads']} thread(s) each" for job in jobs})
     devices = sorted({record["result"].get("device", "cpu") for record in records} - {"cpu"})
     warning = "\n**A smoke run of a few tiny images: these numbers mean nothing.**\n" if quick else ""
     return f"""# How fast seglib is beside other ways to train
@@ -270,6 +270,7 @@ def _method(records: Records) -> str:
 - plain PyTorch and smp: a Dataset that reads, resizes and augments, and workers, as many as cores; float32.
 - MONAI, cached: CacheDataset and ThreadDataLoader, with its own flips, turns and affine step, and the elastic and
   colour steps of all others; float32 on a CPU, mixed precision on a GPU. Its first epoch fills the cache.
+- The loader alone: the same number of workers for seglib and plain PyTorch; images go through, and no network.
 - The same network with random weights, the same augmentation, and Adam or AdamW for all; ours also clips gradients and
   averages weights where its preset does.
 - Start: from that of the process to the first batch, with all imports; warm means that the cache is there.

@@ -221,6 +221,30 @@ def test_contenders_take_turns_and_share_their_images(phantoms):
     assert len(set(jobs[0].pairs)) == 8 + speed.VALIDATION
 
 
+def test_a_quick_try_is_small_and_a_whole_bench_is_not(phantoms):
+    quick, whole = (
+        [one for one in speed.plan_jobs(phantoms, None, arguments("--threads", "3", *words)) if one.row == "epoch"]
+        for words in (["--quick"], ["--repeats", "5"])
+    )
+    assert {(one.threads, one.workers, one.image_size, one.images, one.batch_size) for one in quick} == {
+        (1, 1, 32, 8, 4)
+    }
+    assert {(one.threads, one.workers, one.image_size, one.batch_size) for one in whole} == {
+        (3, 3, 128, 9),
+        (3, 3, 192, 9),
+    }
+    assert (len(quick), len(whole)) == (2 * 2 * 4, 5 * 2 * 4)
+
+
+def test_the_loader_alone_has_as_many_workers_as_that_of_the_others(tiny_job, monkeypatch):
+    counts = []
+    real = ours.make_loaders
+    monkeypatch.setattr(ours, "make_loaders", lambda *given: counts.append(given[2].num_workers) or real(*given))
+    ours.load(tiny_job)
+    ours.train(tiny_job)
+    assert counts == [0, -1]
+
+
 def test_batches_are_full_whatever_the_size_of_the_set(phantoms):
     pairs, row = speed.list_pairs(phantoms), speed.Row("loader", {}, "plain", images=160, epochs=1)
     for count in range(3, 21):
@@ -428,7 +452,7 @@ def test_the_page_says_what_was_measured_where_and_what_was_not():
     text = speed_table.describe_speed(records, quick=False)
     row = next(line for line in text.splitlines() if "first epoch, skin | plain PyTorch" in line)
     assert "| 2.50 (2.50 to 2.50) times | 1 |" in row
-    assert "Measured on a machine, 2 threads each." in text
+    assert "Measured on a machine, 2 thread(s) each." in text
     assert "isic_native) were at hand: that row is left out" in text
     assert "loader, U-Net with EfficientNet-Lite2: 32 images of skin at 128 px, batch 16" in text
     assert "not measured" in text
