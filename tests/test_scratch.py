@@ -48,5 +48,6 @@ def test_rows_are_cells_of_a_table_and_stack_to_what_is_there_when_they_are_used
 def test_a_row_gives_a_copy():
     array = open_scratch((2, 3), np.uint8)
     copy = np.asarray(Row(array, 0))
+    assert copy.dtype == np.uint8
     copy[:] = 9
     assert not array.any()
