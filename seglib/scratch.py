@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from seglib.errors import InputError
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -36,7 +38,7 @@ def open_scratch(shape: tuple[int, ...], dtype: type) -> np.ndarray:
         The array, memory-mapped.
 
     Raises:
-        OSError: if there is no room for it.
+        InputError: if there is no room for it.
 
     Example:
         >>> table = open_scratch((2, 3), np.float32)
@@ -48,6 +50,19 @@ def open_scratch(shape: tuple[int, ...], dtype: type) -> np.ndarray:
     if not size:
         return np.zeros(shape, dtype)
     with tempfile.TemporaryFile() as file:
-        if hasattr(os, "posix_fallocate"):  # where the disk is full, an error here, not the end of the process later
-            os.posix_fallocate(file.fileno(), 0, size)
+        _reserve(file.fileno(), size)
         return np.memmap(file, dtype=dtype, mode="w+", shape=shape)
+
+
+def _reserve(file: int, size: int) -> None:
+    """Where the disk is full, a sentence now and not the end of the process when the array is written."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        os.posix_fallocate(file, 0, size)
+    except OSError as error:
+        place, room = tempfile.gettempdir(), f"{size / 1e9:.1f} GB"
+        raise InputError(
+            f"{place} has no room for a temporary file of {room} ({error.strerror}); free some, or set TMPDIR to a "
+            "folder on another disk"
+        ) from error

@@ -26,7 +26,7 @@ ALLOWED = {
     "samples": LEAF | {"images", "paths"},
     "folds": LEAF | {"paths"},
     "duplicates": {"scratch"},
-    "scratch": set(),
+    "scratch": LEAF,
     "traits": set(),
     "drift": {"traits"},
     "checks": LEAF | {"duplicates", "images", "progress", "scratch", "ahead", "traits"},
