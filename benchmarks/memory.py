@@ -93,7 +93,7 @@ def measure_set(data_dir: Path, output_dir: Path) -> dict:
     from seglib.images import probe_images
     from seglib.paths import resolve_output_dir
     from seglib.samples import list_samples
-    from seglib.training import fit_members
+    from seglib.training.members import fit_members
 
     output = resolve_output_dir(output_dir.absolute(), create=True)
     for left in [output / "history.csv", *(output / "checkpoints").glob("*.ckpt")]:

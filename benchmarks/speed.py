@@ -59,7 +59,7 @@ TRAIN = {"ours": "ours:train", "plain": "plain:train", "monai": "monai_cached:tr
 LOAD = {"ours": "ours:load", "plain": "plain:load", "monai": "monai_cached:load"}
 ROWS = [
     Row("imports", {"ours": "imports:seglib_modules", "torch": "imports:torch_alone"}, "plain", 0, 1),
-    Row("start", START | {"monai": "monai_cached:start"}, "lite2", 160, 1, prepare="ours:fill_cache"),
+    Row("start", START | {"monai": "monai_cached:start"}, "lite2", 800, 1, prepare="ours:fill_cache"),
     Row("step", STEP, "plain", BATCH, 6),
     Row("epoch", TRAIN, "plain", 128, 2),
     Row("step", STEP, "lite2", BATCH, 3),

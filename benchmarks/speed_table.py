@@ -273,7 +273,8 @@ def _method(records: Records) -> str:
 - The loader alone: the same number of workers for seglib and plain PyTorch; images go through, and no network.
 - The same network with random weights, the same augmentation, and Adam or AdamW for all; ours also clips gradients and
   averages weights where its preset does.
-- Start: from that of the process to the first batch, with all imports; warm means that the cache is there.
+- Start: from that of the process to the first batch, with all imports but without a network; warm means
+  that the cache is there.
 - The chip's limit is the quickest of a few large matrix products, in float32 on a CPU and bfloat16 on a GPU; operations
   are counted in convolutions and matrix products, forward and backward.
 - Memory is that of all processes of a contender, shared pages once, asked twice a second.

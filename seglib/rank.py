@@ -11,7 +11,7 @@ from threading import Thread
 from seglib.errors import InputError, MemoryShortageError
 from seglib.paths import write_text
 from seglib.ranks import GRACE_SECONDS, REFUSAL, SHORTAGE, read_order
-from seglib.training import fit_members
+from seglib.training.members import fit_members
 
 
 def main(words: Sequence[str]) -> int:

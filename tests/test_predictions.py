@@ -130,13 +130,13 @@ def test_maps_are_files_of_16_bits_whose_values_over_65535_are_probabilities(ima
 def computed(monkeypatch):
     """The files that were given to the networks, in this process."""
     seen = []
-    read = probabilities.read_image
+    read = probabilities.read_resized
 
-    def watch(path, **how):
+    def watch(path, size, **how):
         seen.append(os.path.basename(path))
-        return read(path, **how)
+        return read(path, size, **how)
 
-    monkeypatch.setattr(probabilities, "read_image", watch)
+    monkeypatch.setattr(probabilities, "read_resized", watch)
     return seen
 
 
@@ -285,11 +285,11 @@ def test_files_that_cannot_be_read_are_listed_and_the_rest_is_done(images, membe
 
 
 def test_an_image_that_memory_does_not_hold_has_no_mask_until_it_does(images, members, tmp_path, monkeypatch):
-    def fail(path, **how):
+    def fail(path, size, **how):
         raise MemoryError
 
     one, rank = images[:1], Rank(2, 3)
-    monkeypatch.setattr(probabilities, "read_image", fail)
+    monkeypatch.setattr(probabilities, "read_resized", fail)
     predict_images(members, RULES, one, tmp_path, rank=rank)
     found = predict_images(members, RULES, one, tmp_path)
     assert found.unreadable == [f"{images['image_path'][0]}: memory does not hold it; make it smaller"]

@@ -33,7 +33,8 @@ from seglib.ranks import (
     write_order,
 )
 from seglib.samples import list_samples
-from seglib.training import Segmenter, fit_members
+from seglib.training.members import fit_members
+from seglib.training.segmenter import Segmenter
 
 # Sums over a batch are added up in another order, and Adam makes a step of any gradient that should be nothing.
 # Measured over 9 networks of 5 epochs: at most 2e-6 of a loss at a rate of 1e-3, and 5e-4 at 5e-3; 2e-3 of a score;

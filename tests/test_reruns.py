@@ -70,14 +70,14 @@ def test_one_image_that_cannot_be_predicted_costs_no_other(data, rerun, members,
     images, failures = list_requested(data)
     whole = dict(predict_requested(members, images, failures))
     assert failures == {}
-    read = probabilities.read_image
+    read = probabilities.read_resized
 
-    def fail_for_one(path, **kwargs):
+    def fail_for_one(path, size, **kwargs):
         if "test_0002" in str(path):
             raise MemoryError("too large")
-        return read(path, **kwargs)
+        return read(path, size, **kwargs)
 
-    monkeypatch.setattr(probabilities, "read_image", fail_for_one)
+    monkeypatch.setattr(probabilities, "read_resized", fail_for_one)
     rest = dict(predict_requested(members, images, failures))
     assert failures == {"test_0002": "MemoryError: too large"}
     assert list(rest) == ["test_0000", "test_0001", "test_0003"]
@@ -103,7 +103,7 @@ def test_failures_are_counted_aloud_and_a_few_are_named():
 
 
 def test_nothing_is_trained_in_a_rerun(rerun, tiny, tmp_path):
-    from seglib.training import fit_members
+    from seglib.training.members import fit_members
 
     with pytest.raises(InputError, match="hidden rerun, in which nothing is trained; submit the kernel of 05"):
         fit_members(pd.DataFrame(), pd.DataFrame(), tiny, tmp_path, tmp_path)

@@ -15,16 +15,11 @@ from seglib.losses import bce_dice_loss
 from seglib.metrics import dice_score
 from seglib.models import build_model, scale_images
 from seglib.samples import list_samples
-from seglib.training import (
-    HISTORY_COLUMNS,
-    HistoryWriter,
-    Segmenter,
-    callbacks,
-    fit,
-    fit_members,
-    loop,
-    segmenter,
-)
+from seglib.training import callbacks, members, segmenter
+from seglib.training.callbacks import HISTORY_COLUMNS, HistoryWriter
+from seglib.training.loop import fit
+from seglib.training.members import fit_members
+from seglib.training.segmenter import Segmenter
 
 
 @pytest.fixture
@@ -183,8 +178,8 @@ def test_a_run_that_was_moved_remembers_its_best_epoch(run, monkeypatch):
 
 def test_a_run_that_is_gone_on_with_fetches_no_pretrained_weights(folded, monkeypatch):
     train, *_ = folded
-    asked, build = [], loop.build_model
-    monkeypatch.setattr(loop, "build_model", lambda config, *, pretrained: asked.append(pretrained) or build(config))
+    asked, build = [], members.build_model
+    monkeypatch.setattr(members, "build_model", lambda config, *, pretrained: asked.append(pretrained) or build(config))
     train()
     train()
     assert asked == [True] * 3 + [False] * 3
@@ -414,7 +409,7 @@ def test_a_file_with_another_number_of_folds_is_refused(folded):
 
 def test_folds_that_were_cut_off_go_on_where_they_stopped(folded, monkeypatch):
     train, folder, _, _ = folded
-    fit_one, calls = loop.fit_member, []
+    fit_one, calls = members.fit_member, []
 
     def cut_off(samples, folds, config, *places):
         calls.append(config.fold)
@@ -422,7 +417,7 @@ def test_folds_that_were_cut_off_go_on_where_they_stopped(folded, monkeypatch):
             raise KeyboardInterrupt
         return fit_one(samples, folds, config, *places)
 
-    monkeypatch.setattr(loop, "fit_member", cut_off)
+    monkeypatch.setattr(members, "fit_member", cut_off)
     with pytest.raises(KeyboardInterrupt):
         train()
     assert pd.read_csv(folder / "history.csv")["fold"].unique().tolist() == [0]
@@ -435,7 +430,7 @@ def test_folds_that_were_cut_off_go_on_where_they_stopped(folded, monkeypatch):
 
 def test_folds_for_which_no_time_is_left_are_trained_another_time(folded, monkeypatch, capsys):
     train, *_ = folded
-    monkeypatch.setattr(loop, "is_time_up", lambda hours, seconds: hours > 0 and seconds > 0)
+    monkeypatch.setattr(members, "is_time_up", lambda hours, seconds: hours > 0 and seconds > 0)
     monkeypatch.setattr(callbacks, "is_time_up", lambda hours, seconds: hours > 0 and seconds > 0)
     assert train(max_hours=9)["fold"].tolist() == [0]
     assert "2 more folds are left for another time" in capsys.readouterr().out
@@ -450,7 +445,7 @@ def test_no_network_learns_from_the_fold_it_holds_out(folded, monkeypatch):
         seen[config.fold] = (set(train["sample_id"]), set(val["sample_id"]))
         return make_loaders(train, val, config, *rest)
 
-    monkeypatch.setattr(loop, "make_loaders", spy)
+    monkeypatch.setattr(members, "make_loaders", spy)
     train(epochs=1)
     for fold, (learnt, held_out) in seen.items():
         assert held_out == set(folds.loc[folds["fold"] == fold, "sample_id"])

@@ -11,7 +11,8 @@ from seglib.errors import InputError
 from seglib.folds import assign_folds
 from seglib.models import scale_images
 from seglib.samples import list_samples
-from seglib.training import callbacks, fit_members
+from seglib.training import callbacks
+from seglib.training.members import fit_members
 
 TIMES = ["seconds", "images_per_second", "wait_share"]
 LOSSES = ["train_loss", "val_loss", "val_loss_seed"]

@@ -14,7 +14,9 @@ from seglib.folds import assign_folds
 from seglib.models import build_model
 from seglib.ranks import Rank, count_devices, list_divisors
 from seglib.samples import list_samples
-from seglib.training import Segmenter, callbacks, fit_members, loop
+from seglib.training import callbacks, loop, members
+from seglib.training.members import fit_members
+from seglib.training.segmenter import Segmenter
 
 TIMES = ["seconds", "images_per_second", "wait_share"]
 TOLERANCE = 1e-5  # of what was learnt; sums are added up in another order; measured over these networks: up to 2e-6
@@ -230,8 +232,8 @@ def test_a_run_out_of_memory_becomes_the_run_with_so_many_parts(train, room_for,
 
 
 def test_a_network_that_half_a_step_has_changed_begins_anew_with_its_pretrained_weights(train, room_for, monkeypatch):
-    asked, build = [], loop.build_model
-    monkeypatch.setattr(loop, "build_model", lambda config, *, pretrained: asked.append(pretrained) or build(config))
+    asked, build = [], members.build_model
+    monkeypatch.setattr(members, "build_model", lambda config, *, pretrained: asked.append(pretrained) or build(config))
     room_for(2, after=2)  # in the third step of the first epoch
     history, folder = train("run")
     assert asked == [True, True]
@@ -241,9 +243,9 @@ def test_a_network_that_half_a_step_has_changed_begins_anew_with_its_pretrained_
 
 
 def test_memory_that_runs_out_later_costs_the_epoch_it_ran_out_in(train, room_for, monkeypatch):
-    asked, build = [], loop.build_model
+    asked, build = [], members.build_model
     whole, alone = train("whole", epochs=4)
-    monkeypatch.setattr(loop, "build_model", lambda config, *, pretrained: asked.append(pretrained) or build(config))
+    monkeypatch.setattr(members, "build_model", lambda config, *, pretrained: asked.append(pretrained) or build(config))
     calls = room_for(2, after=9)  # in the third epoch of four steps
     history, folder = train("run", epochs=4)
     assert calls == [4] * 10 + [2] * 16
@@ -304,8 +306,8 @@ def test_a_shortage_of_memory_is_told_from_other_refusals_across_processes(data,
 
 def test_one_of_several_processes_does_not_go_on_by_itself(train, room_for, monkeypatch):
     """The others wait for its gradients."""
-    monkeypatch.setattr(loop, "find_rank", lambda: Rank(0, 2))
-    monkeypatch.setattr(loop, "count_devices", lambda _: 2)
+    monkeypatch.setattr(members, "find_rank", lambda: Rank(0, 2))
+    monkeypatch.setattr(members, "count_devices", lambda _: 2)
 
     def run_out(*_):
         raise torch.OutOfMemoryError("CUDA out of memory")
@@ -324,7 +326,7 @@ def test_processes_that_ran_out_of_memory_are_started_again_with_more_parts(trai
             raise MemoryShortageError("out of memory")
         (order.output_dir / "history.csv").write_text("epoch\n1\n")
 
-    monkeypatch.setattr(loop, "start_ranks", start)
+    monkeypatch.setattr(members, "start_ranks", start)
     train("run", batch_size=8, devices=2)
     assert started == [(0, 2), (2, 2), (4, 2)]
     assert capsys.readouterr().out.splitlines() == [
@@ -338,7 +340,7 @@ def test_processes_that_ran_out_of_memory_are_started_again_with_more_parts(trai
 SHORT = """
 import sys, torch
 from seglib.rank import main
-from seglib.training import Segmenter
+from seglib.training.segmenter import Segmenter
 
 step = Segmenter.training_step
 

@@ -12,7 +12,10 @@ from seglib.history import read_history
 from seglib.models import build_model
 from seglib.ranks import Rank
 from seglib.samples import list_samples
-from seglib.training import HISTORY_COLUMNS, Segmenter, fit, waiting
+from seglib.training import waiting
+from seglib.training.callbacks import HISTORY_COLUMNS
+from seglib.training.loop import fit
+from seglib.training.segmenter import Segmenter
 from seglib.training.waiting import WaitMeter, describe_waiting
 
 

@@ -134,7 +134,6 @@ def load(job: Job) -> dict:
 
 
 def start(job: Job) -> dict:
-    """The way to the first batch: imports, network, cache, loader."""
-    make_network(job.network).to(pick_device())
+    """The way to the first batch: imports, cache, loader."""
     batch = next(iter(make_loader(job)))
     return {"seconds": [since_start()], "images": [len(batch["image"])]}

@@ -18,7 +18,6 @@ from seglib.config import Config, make_config
 from seglib.images import probe_images
 from seglib.models import autocast, build_model
 from seglib.probabilities import predict_probabilities
-from seglib.training import Segmenter, fit
 
 PRESETS = {"plain": {"preset": "baseline", "width": WIDTHS[0]}, "lite2": {"preset": "best", "encoder": ENCODER}}
 WARM_UP = 2  # steps that are not timed
@@ -42,6 +41,8 @@ def make_job_loaders(job: Job, folder: Path, *, workers: int = -1) -> tuple[Data
 
 def train(job: Job) -> dict:
     """Epochs of ``fit`` without their validation; the first holds the building of the cache."""
+    from seglib.training.loop import fit  # not above: a first batch does not wait for it, here as in the notebook
+
     config = make_settings(job)
     network = build_model(config, pretrained=False)
     with TemporaryDirectory(dir=job.scratch) as folder:
@@ -109,7 +110,6 @@ def _warm_folder(job: Job) -> Path:
 
 def _start(job: Job, folder: Path) -> dict:
     probe_images([image for image, _ in job.train_pairs])  # a run has to look what its images are
-    build_model(make_settings(job), pretrained=False).to(pick_device())
     loader, _ = make_job_loaders(job, folder)
     batch = next(iter(loader))
     return {"seconds": [since_start()], "images": [len(batch["image"])]}
@@ -117,6 +117,8 @@ def _start(job: Job, folder: Path) -> dict:
 
 def step(job: Job) -> dict:
     """Steps on one batch that is ready: the ceiling of ``fit``, without Lightning and without a loader."""
+    from seglib.training.segmenter import Segmenter
+
     keep_freed_memory()
     config, device = make_settings(job), torch.device(pick_device())
     module = Segmenter(build_model(config, pretrained=False), config, total_steps=100).to(device).train()

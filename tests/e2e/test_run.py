@@ -177,7 +177,7 @@ def test_the_baseline_takes_its_first_real_steps_on_real_images_and_the_loss_fal
     from seglib.losses import bce_dice_loss
     from seglib.models import build_model
     from seglib.samples import list_samples
-    from seglib.training import Segmenter
+    from seglib.training.segmenter import Segmenter
 
     real = ROOT.parent / "shared" / "data" / "isic2016"
     if not real.exists():
