@@ -51,8 +51,28 @@ def inspect_images(images: pd.DataFrame) -> pd.DataFrame:
     return _collect(_inspect_image, images, "checking test images")
 
 
-def measure_samples(samples: pd.DataFrame) -> pd.DataFrame:
+def check_samples(samples: pd.DataFrame) -> pd.DataFrame:
     """Decode every image and mask once; what cannot be used stops here, with the file and the cure.
+
+    Args:
+        samples: table with ``sample_id``, ``image_path`` and ``mask_path``.
+
+    Returns:
+        The table of `inspect_samples`.
+
+    Raises:
+        InputError: if a file cannot be read, an image and its mask differ in size, or every mask is empty.
+    """
+    table = inspect_samples(samples)
+    _refuse_troubles([*table["image_trouble"], *table["mask_trouble"]])
+    refuse_empty(table)
+    return table
+
+
+def measure_samples(samples: pd.DataFrame) -> pd.DataFrame:
+    """What samples look like that can all be used, and which of them show the same thing.
+
+    Images are compared each with each, which takes long where there are very many.
 
     Args:
         samples: table with ``sample_id``, ``image_path`` and ``mask_path``.
@@ -62,12 +82,9 @@ def measure_samples(samples: pd.DataFrame) -> pd.DataFrame:
         image, its mask and its colours, and ``group`` (a number from 0 that near-duplicates share: see `duplicates`).
 
     Raises:
-        InputError: if a file cannot be read, an image and its mask differ in size, or every mask is empty.
+        InputError: as `check_samples`.
     """
-    table = inspect_samples(samples)
-    _refuse_troubles([*table["image_trouble"], *table["mask_trouble"]])
-    refuse_empty(table)
-    return drop_working(table)
+    return drop_working(check_samples(samples))
 
 
 def measure_test_images(images: pd.DataFrame) -> pd.DataFrame:

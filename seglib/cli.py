@@ -159,7 +159,7 @@ def _check_data(data_dir: Path, *, with_test: bool) -> pd.DataFrame:
 
     train = samples.list_samples(data_dir)
     test = samples.list_test_images(data_dir) if with_test else None
-    checks.measure_samples(train)
+    checks.check_samples(train)
     if test is not None:
         checks.measure_test_images(test)
     print(f"{data_dir}: {len(train)} training images" + (f", {len(test)} test images" if test is not None else ""))

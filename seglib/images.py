@@ -79,7 +79,7 @@ def read_resized(path: str | Path, size: int, *, channels: int, white: float = 2
 
     It is ``resize_image(read_image(path), size)``, except for a JPEG that is much larger: that is decoded at 1/2, 1/4
     or 1/8, where it still has ``SPARE`` times ``size`` in both directions, and then resized by area. The result differs
-    a little, as libjpeg leaves out high frequencies where area means keep a part of them: by 0.2 to 0.4 gray levels,
+    a little, as libjpeg leaves out high frequencies where area means keep a part of them: by 0.25 to 0.45 gray levels,
     root mean square, for skin lesions of 2 to 12 megapixels at 64 to 320 pixels, and by less than 1 for anything but
     noise. Twelve such files took a half to a quarter of the time. Other files, and JPEGs below twice ``SPARE`` times
     ``size``, give the very same pixels.
