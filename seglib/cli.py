@@ -63,10 +63,11 @@ def _run(arguments: argparse.Namespace) -> None:
 
 def _join(names: Sequence[str], output_dir: Path) -> None:
     """Train with the process that runs the notebooks, as torchrun or SLURM started several."""
-    from seglib import ranks, training
+    from seglib import ranks
+    from seglib.training import members
 
     if "02_training" in names:
-        training.fit_members(*ranks.await_order(output_dir))
+        members.fit_members(*ranks.await_order(output_dir))
 
 
 def _grid(arguments: argparse.Namespace) -> None:

@@ -265,3 +265,17 @@ def test_a_clean_set_leaves_with_zero_and_a_missing_one_with_two(phantoms, tmp_p
     assert "does not exist" in stop("check", tmp_path / "nowhere")
     assert "no Train/Image" in stop("check", tmp_path)
     assert "nothing/fix.csv" in stop("check", phantoms, "--fix-list", tmp_path / "nothing/fix.csv")
+
+
+def test_a_process_that_others_lead_trains_their_order_and_does_nothing_else(phantoms, tmp_path, monkeypatch):
+    from seglib import ranks
+    from seglib.training import members
+
+    trained = []
+    monkeypatch.setattr(ranks, "find_rank", lambda: ranks.Rank(1, 2))
+    monkeypatch.setattr(ranks, "await_order", lambda place: ("samples", "folds", "config", place, "cache"))
+    monkeypatch.setattr(members, "fit_members", lambda *order: trained.append(order))
+    words = ["run", "--data", str(phantoms), "--out", str(tmp_path / "out")]
+    assert main(words) == main([*words, "--only", "03,04"]) == 0
+    assert trained == [("samples", "folds", "config", tmp_path / "out", "cache")]
+    assert not (tmp_path / "out").exists()

@@ -308,6 +308,7 @@ def test_a_batch_that_memory_does_not_hold_is_halved_and_stays_so_and_is_told_on
 
 
 def test_an_image_that_memory_does_not_hold_is_looked_at_in_windows(phantoms, config, capsys):
+    pytest.importorskip("monai")
     config = make_config(**{**vars(config), "image_size": 256, "batch_size": 2, "tta": 8})
     paths = list_samples(phantoms)["image_path"][:3]
     network = Hungry(150 * 150)
@@ -391,6 +392,7 @@ class Blur(nn.Module):
 
 @pytest.mark.parametrize("tta", [1, 8])
 def test_windows_show_what_the_whole_image_does_but_at_their_borders(config, tta):
+    pytest.importorskip("monai")
     images = torch.randint(0, 256, (2, 3, 128, 128), dtype=torch.uint8)
     network, sizes = Blur(), {"image_size": 128, "tta": tta}
     whole, tiled = (
@@ -416,6 +418,7 @@ def test_windows_as_large_as_the_image_are_the_image(config, monkeypatch):
 
 
 def test_a_tile_makes_windows_of_that_size_and_as_many_at_once_as_there_are_images(phantoms, config):
+    pytest.importorskip("monai")
     network = Hungry(10**9)
     settings = make_config(**{**vars(config), "image_size": 128, "tile": 64})
     list(predict_probabilities([(network, settings)], list_samples(phantoms)["image_path"][:3]))

@@ -63,7 +63,7 @@ def stopped(file):
     wait_for_epoch(process, file, 2)
     everybody = family(process)
     os.killpg(process.pid, signal.SIGINT)
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=180)
     return process.returncode, error, psutil.wait_procs(everybody, timeout=20)[1]
 
 
