@@ -172,10 +172,10 @@ def test_a_step_is_timed_per_batch_after_warming_up(name, tiny_job, monkeypatch)
     assert contender(name).step(tiny_job) == {"seconds": [3.0], "images": [4]}
 
 
-def test_operations_are_those_of_forward_and_backward(monkeypatch):
-    monkeypatch.setattr(chip, "make_network", lambda name: nn.Conv2d(3, 4, 3, padding=1))
-    forward = 2 * 3 * 4 * 9 * 16 * 16
-    assert chip.count_flops("any", 16) == 2 * forward  # the first layer needs no gradient of the images
+@pytest.mark.parametrize(("channels", "groups"), [(6, 1), (6, 3)])
+def test_operations_are_those_of_forward_and_twice_that_backward_also_of_channels_apart(monkeypatch, channels, groups):
+    monkeypatch.setattr(chip, "make_network", lambda name: nn.Conv2d(3, channels, 3, padding=1, groups=groups))
+    assert chip.count_flops("any", 16) == 3 * (2 * 3 // groups * channels * 9 * 16 * 16)
 
 
 def test_the_peak_is_that_of_the_quickest_product(monkeypatch):
