@@ -25,8 +25,8 @@ def measure(job: Job) -> dict:
 def count_flops(network: str, size: int) -> int:
     """Multiplications and additions of one image, forward and backward, in convolutions and matrix products.
 
-    The way back is taken to cost twice the way there, for the gradients of what comes in and of the weights. torch's own
-    count of it is that of a full convolution where channels are convolved apart, as all along an EfficientNet.
+    The way back is taken to cost twice the way there, for the gradients of what comes in and of the weights. Where
+    channels are convolved apart, as all along an EfficientNet, torch's own count of it is that of a full convolution.
     """
     model = make_network(network)
     images = torch.zeros(2, 3, size, size)  # two, as batch statistics of one value are refused
