@@ -7,8 +7,6 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from sklearn.model_selection import KFold, StratifiedGroupKFold, StratifiedKFold
-from sklearn.utils import shuffle
 
 from seglib.errors import InputError
 from seglib.paths import write_text
@@ -134,6 +132,10 @@ def assign_folds(
         >>> bool(fold[0] == fold[2] != fold[1] == fold[3])
         True
     """
+    # Here, as it takes most of a second to import, and whoever goes on with a run reads its folds from a file.
+    from sklearn.model_selection import KFold, StratifiedGroupKFold, StratifiedKFold
+    from sklearn.utils import shuffle
+
     count = len(samples)
     group = np.arange(count) if groups is None else pd.factorize(groups)[0]
     n_groups = len(np.unique(group))

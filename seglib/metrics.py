@@ -5,7 +5,7 @@ import math
 import cv2
 import numpy as np
 import pandas as pd
-from scipy.stats import wilcoxon
+import scipy  # its part stats takes half a second to import, and comes when it is used
 from torch import Tensor
 
 SURFACE_TOLERANCE = 0.01  # of the image's diagonal, so that it means the same at every size of file
@@ -398,7 +398,7 @@ def compare_scores(first: np.ndarray, second: np.ndarray, *, resamples: int = 20
         raise ValueError(f"first {first.shape} and second {second.shape} differ")
     difference = second - first
     low, high = bootstrap_interval(difference, resamples=resamples, seed=seed)
-    p = float(wilcoxon(difference).pvalue) if difference.any() else 1.0
+    p = float(scipy.stats.wilcoxon(difference).pvalue) if difference.any() else 1.0
     better, worse = int((difference > 0).sum()), int((difference < 0).sum())
     return {"difference": float(difference.mean()), "low": low, "high": high, "p": p, "better": better, "worse": worse}
 
