@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -37,7 +38,9 @@ def file(phantoms, tmp_path_factory):
 def start(file):
     command = [sys.executable, "-m", "seglib", "grid", str(file), "--workers", "2"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, cwd=ROOT, start_new_session=True, **pipes)
+    # where the tests are a job in the background, they ignore Ctrl-C, and what they start would too
+    hear = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(command, cwd=ROOT, start_new_session=True, preexec_fn=hear, **pipes)
 
 
 def wait_for_epoch(process, file, count):
