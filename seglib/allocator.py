@@ -12,8 +12,8 @@ def keep_freed_memory() -> bool:
     """Let the C library of Linux keep large blocks that are freed, for the rest of this process.
 
     It otherwise maps every large block anew and hands it back at once. A training step on a CPU allocates hundreds of
-    such blocks, and the system has to fill each with zeros, page by page: a third of the time of a step. The most that
-    a process ever holds stays about the same; it holds it to its end. Blocks on a GPU are kept by torch itself.
+    such blocks, and the system has to fill each with zeros, page by page: a tenth to a third of the time of a step. The
+    most that a process ever holds stays about the same; it holds it to its end. Blocks on a GPU are kept by torch.
 
     Returns:
         Whether it is so now. Other systems have no such switch, and ``MALLOC_MMAP_MAX_`` in the environment is somebody
