@@ -473,13 +473,13 @@ def test_a_gpu_adds_images_a_second_how_busy_it_was_and_its_memory():
 
 
 @pytest.mark.slow
-def test_a_quick_bench_of_everything_writes_the_table_from_its_own_measurements(phantoms, tmp_path):
-    words = ["--quick", "--native", str(phantoms), "--out", str(tmp_path / "out")]
+def test_a_quick_bench_writes_the_table_from_its_own_measurements(phantoms, tmp_path):
+    words = ["--quick", "--only", "imports,rle", "--out", str(tmp_path / "out")]  # all of them take many minutes
     given = speed._parser().parse_args(["--data", str(phantoms), *words])
     speed.bench(given)
     text = (tmp_path / "out" / "speed.md").read_text()
     records = speed.read_measurements(tmp_path / "out" / "measurements.jsonl")
-    assert {one["job"]["contender"] for one in records} >= {"ours", "plain", "monai", "seed", "chip", "coco"}
+    assert {one["job"]["contender"] for one in records} == {"ours", "torch", "coco", "loop"}
     assert text == speed_table.describe_speed(records, quick=True)
     assert {cell for cell in text.split("|") if "not measured" in cell} <= {" not measured "}
     assert not list((tmp_path / "out" / "scratch").glob("tmp*"))
