@@ -1,8 +1,12 @@
+import numpy as np
 import pytest
 import torch
 
 from seglib.config import make_config
+from seglib.folds import assign_folds
+from seglib.samples import list_samples
 from seglib.synthetic import write_phantoms
+from seglib.training.members import fit_members
 
 
 @pytest.fixture(autouse=True)
@@ -23,3 +27,23 @@ def tiny():
     """A configuration that trains in seconds: the plain U-Net, narrow."""
     size = {"image_size": 32, "width": 8, "in_channels": 3, "white": 255}
     return make_config("baseline", batch_size=4, epochs=2, num_workers=0, learning_rate=1e-3, **size)
+
+
+@pytest.fixture
+def data(phantoms):
+    """The 20 phantoms in three folds, of 7, 7 and 6: two validation batches of 4, the second one ragged."""
+    samples = list_samples(phantoms)
+    return samples, assign_folds(samples, np.linspace(0, 1, len(samples)), n_folds=3, seed=0)
+
+
+@pytest.fixture
+def train(data, tmp_path, tiny):
+    """Train the networks of ``data`` in a folder of that name: the history, and the folder."""
+
+    def train_(name, **settings):
+        folder = tmp_path / name
+        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        config = make_config(**{**vars(tiny), **settings})
+        return fit_members(*data, config, folder, tmp_path / "cache"), folder
+
+    return train_

@@ -18,7 +18,6 @@ from seglib.checkpoints import load_checkpoint, load_members
 from seglib.clock import start_of_clock
 from seglib.config import make_config
 from seglib.errors import InputError
-from seglib.folds import assign_folds
 from seglib.losses import LOSSES
 from seglib.models import build_model, scale_images
 from seglib.ranks import (
@@ -32,32 +31,12 @@ from seglib.ranks import (
     read_order,
     write_order,
 )
-from seglib.samples import list_samples
-from seglib.training.members import fit_members
 from seglib.training.segmenter import Segmenter
 
 # Sums over a batch are added up in another order, and Adam makes a step of any gradient that should be nothing.
 # Measured over 9 networks of 5 epochs: at most 2e-6 of a loss at a rate of 1e-3, and 5e-4 at 5e-3; 2e-3 of a score;
 # just as much as one process with two threads differs from one with one.
 LOSS_TOLERANCE, SCORE_TOLERANCE = 1e-3, 5e-3  # relative, absolute
-
-
-@pytest.fixture
-def data(phantoms):
-    """The 20 phantoms in three folds, of 7, 7 and 6: two validation batches of 4, the second one ragged."""
-    samples = list_samples(phantoms)
-    return samples, assign_folds(samples, np.linspace(0, 1, len(samples)), n_folds=3, seed=0)
-
-
-@pytest.fixture
-def train(data, tmp_path, tiny):
-    def train_(name, **settings):
-        folder = tmp_path / name
-        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-        config = make_config(**{**vars(tiny), **settings})
-        return fit_members(*data, config, folder, tmp_path / "cache"), folder
-
-    return train_
 
 
 @pytest.fixture

@@ -6,34 +6,12 @@ from torch._inductor import config as inductor
 
 from seglib.batches import make_loaders
 from seglib.checkpoints import load_checkpoint
-from seglib.config import make_config
 from seglib.errors import InputError
-from seglib.folds import assign_folds
 from seglib.models import scale_images
-from seglib.samples import list_samples
 from seglib.training import callbacks
-from seglib.training.members import fit_members
 
 TIMES = ["seconds", "images_per_second", "wait_share"]
 LOSSES = ["train_loss", "val_loss", "val_loss_seed"]
-
-
-@pytest.fixture
-def data(phantoms):
-    """The 20 phantoms in three folds: 13 to train with, and validation batches of 4 and 3."""
-    samples = list_samples(phantoms)
-    return samples, assign_folds(samples, np.linspace(0, 1, len(samples)), n_folds=3, seed=0)
-
-
-@pytest.fixture
-def train(data, tmp_path, tiny):
-    def train_(name, **settings):
-        folder = tmp_path / name
-        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-        config = make_config(**{**vars(tiny), **settings})
-        return fit_members(*data, config, folder, tmp_path / "cache"), folder
-
-    return train_
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from seglib.models import build_model
 from seglib.ranks import Rank, count_devices, list_divisors
 from seglib.samples import list_samples
 from seglib.training import callbacks, loop, members
-from seglib.training.members import fit_members
 from seglib.training.segmenter import Segmenter
 
 TIMES = ["seconds", "images_per_second", "wait_share"]
@@ -27,17 +26,6 @@ def data(phantoms):
     """The 20 phantoms in five folds: 16 to train with, 4 held out."""
     samples = list_samples(phantoms)
     return samples, assign_folds(samples, np.linspace(0, 1, len(samples)), n_folds=5, seed=0)
-
-
-@pytest.fixture
-def train(data, tmp_path, tiny):
-    def train_(name, **settings):
-        folder = tmp_path / name
-        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-        config = make_config(**{**vars(tiny), **settings})
-        return fit_members(*data, config, folder, tmp_path / "cache"), folder
-
-    return train_
 
 
 @pytest.fixture
