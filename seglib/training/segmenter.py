@@ -153,12 +153,12 @@ class Segmenter(pl.LightningModule):
 
 
 def may_fuse(device: torch.device, config: Config) -> bool:
-    """Whether the optimizer can step with one kernel for all weights: on a GPU.
+    """Whether the optimizer can step with one kernel for all weights: on a GPU and on a CPU.
 
     In half precision it undoes the scaling of the loss in that kernel, after the moment to cut a gradient.
     """
     too_late = config.gradient_clip > 0 and choose_precision(config.precision) == "16"
-    return device.type == "cuda" and not too_late
+    return device.type in {"cuda", "cpu"} and not too_late
 
 
 def _parameter_groups(network: nn.Module, config: Config) -> list[dict[str, Any]]:
