@@ -4,6 +4,8 @@ import ctypes
 import os
 import platform
 
+import torch
+
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # of malloc.h
 TOP_PAD = 64 * 2**20  # bytes asked of the system at a time
 
@@ -22,7 +24,24 @@ def keep_freed_memory() -> bool:
     Source:
         ``man 3 mallopt``.
     """
-    if platform.libc_ver()[0] != "glibc" or "MALLOC_MMAP_MAX_" in os.environ:
+    if not _has_mallopt() or "MALLOC_MMAP_MAX_" in os.environ:
         return False
     mallopt = ctypes.CDLL(None).mallopt
     return all([mallopt(M_MMAP_MAX, 0), mallopt(M_TRIM_THRESHOLD, -1), mallopt(M_TOP_PAD, TOP_PAD)])
+
+
+def give_back_memory() -> None:
+    """Hand what was kept, and is free now, to the system after all, and what torch keeps of a GPU to other processes.
+
+    For a process that lives on beside the one which trains; it may ask for memory again at any time.
+
+    Source:
+        ``man 3 malloc_trim``.
+    """
+    if _has_mallopt():
+        ctypes.CDLL(None).malloc_trim(0)
+    torch.cuda.empty_cache()
+
+
+def _has_mallopt() -> bool:
+    return platform.libc_ver()[0] == "glibc"

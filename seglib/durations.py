@@ -6,7 +6,7 @@ import time
 import torch
 from torch import nn
 
-from seglib.allocator import keep_freed_memory
+from seglib.allocator import give_back_memory, keep_freed_memory
 from seglib.config import Config
 from seglib.losses import bce_dice_loss
 from seglib.memory import is_out_of_memory
@@ -65,6 +65,7 @@ def _seconds_per_image(network: nn.Module, config: Config) -> float:
                 raise
     network.zero_grad(set_to_none=True)
     network.cpu().load_state_dict(kept)
+    give_back_memory()  # it may be another process that trains
     return seconds
 
 
