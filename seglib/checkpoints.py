@@ -42,7 +42,10 @@ def load_members(output_dir: Path) -> list[tuple[nn.Module, Config]]:
     Raises:
         InputError: if one of them is missing, or is not a checkpoint of ours.
     """
-    return [member for run in find_runs(output_dir) for member in _load_run(run)]
+    runs = find_runs(output_dir)
+    if runs == [output_dir]:
+        return _load_run(output_dir)
+    return [member for run in runs for member in load_members(run)]
 
 
 def _load_run(output_dir: Path) -> list[tuple[nn.Module, Config]]:

@@ -92,10 +92,10 @@ def _grid(arguments: argparse.Namespace) -> None:
 
 
 def _ensemble(arguments: argparse.Namespace) -> None:
-    from seglib import report, runs
+    from seglib import ensembles, report, runs
 
     output_dir = paths.resolve_output_dir(Path(arguments.out).absolute())
-    first = runs.make_ensemble([Path(run).absolute() for run in arguments.runs], output_dir)
+    first = ensembles.make_ensemble([Path(run).absolute() for run in arguments.runs], output_dir)
     facts = {name: first[name] for name in ("preset", "settings", "data_hash")}
     data_dir = paths.find_data_dir(_fetch_if_named(arguments.data or first["data_dir"]))
     names = runs.choose_notebooks("03,04,05")
@@ -318,7 +318,7 @@ def _parser() -> argparse.ArgumentParser:
     grid.add_argument("--dry-run", action="store_true", help="check the file, say what would be run, and run nothing")
     grid.set_defaults(command=_grid)
 
-    ensemble = commands.add_parser("ensemble", help="average the probabilities of several runs: seeds, architectures")
+    ensemble = commands.add_parser("ensemble", help="average several runs: seeds, architectures, or folds")
     ensemble.add_argument("runs", metavar="RUN", nargs="+", help="folders of finished runs on the same data")
     ensemble.add_argument("--out", metavar="DIR", required=True, help="folder of the ensemble")
     ensemble.add_argument("--data", metavar="DIR", help="the data set (default: that of the first run)")

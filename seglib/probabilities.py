@@ -1,4 +1,4 @@
-"""Checkpoints and images -> probability maps at the size of the files, also held-out ones."""
+"""Checkpoints and images -> probability maps at the size of the files."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -6,29 +6,23 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  the field's name for it
 
 from seglib.ahead import map_ahead
 from seglib.allocator import keep_freed_memory
-from seglib.checkpoints import load_members
 from seglib.config import Config
 from seglib.errors import InputError
-from seglib.folds import read_folds, select_held_out
 from seglib.images import image_size, read_resized
 from seglib.memory import is_out_of_memory
 from seglib.models import autocast, scale_images
-from seglib.paths import find_runs
 from seglib.progress import track
 from seglib.ranks import find_device
 
 Size = tuple[int, int]  # height, width
-HELD_OUT_NAME = "held_out.npy"  # in the folder of a run
 Member = tuple[nn.Module, Config]  # a network with the configuration it was trained by
 Inputs = tuple[list[Tensor], Size]  # a file as each member wants it
 Found = tuple[list[Tensor], Size]  # the map of each member at its network size
@@ -70,7 +64,7 @@ def predict_member_maps(members: Sequence[Member], image_paths: Sequence[str]) -
     Raises:
         InputError: if a file cannot be read.
     """
-    for maps, size in track(_predict_maps(members, image_paths), "predicting", total=len(image_paths)):
+    for maps, size in track(predict_maps(members, image_paths), "predicting", total=len(image_paths)):
         yield resize_maps(maps, size)
 
 
@@ -89,107 +83,12 @@ def predict_readable(members: Sequence[Member], image_paths: Sequence[str]) -> I
         yield found if isinstance(found, Exception) else resize_maps(*found)
 
 
-def prepare_held_out(output_dir: Path, samples: pd.DataFrame) -> tuple[pd.DataFrame, list[Path]]:
-    """The samples that a run held out, and the files with their maps, predicted anew.
-
-    An ensemble takes the maps that each of its runs has kept.
-
-    Args:
-        output_dir: the folder of the run.
-        samples: table with ``sample_id``, ``image_path`` and ``mask_path``.
-
-    Returns:
-        Those of the samples that no network of the run was trained with (with several folds, all of them, each by
-        another network), with their ``fold``; and the files for ``read_held_out``.
-
-    Raises:
-        InputError: if a checkpoint or an image cannot be read.
-    """
-    members, runs = load_members(output_dir), find_runs(output_dir)
-    folds = read_folds(output_dir / "folds.csv", samples)
-    first = members[0][1]
-    held_out = select_held_out(samples, folds, range(first.folds) if first.folds > 1 else [first.fold])
-    if runs == [output_dir]:
-        predict_held_out(members, held_out, output_dir / HELD_OUT_NAME)
-    return held_out, [run / HELD_OUT_NAME for run in runs]
-
-
-def predict_held_out(members: Sequence[Member], samples: pd.DataFrame, path: Path) -> None:
-    """Predict every sample by the members that did not learn from it, and keep the maps in a file.
-
-    The maps are kept at network size in half precision; ``read_held_out`` resizes them to their files.
-
-    Args:
-        members: as for ``predict_probabilities``; ``config.fold`` is what each held out.
-        samples: table with ``image_path`` and ``fold``; every fold is that of a member.
-        path: the .npy file, float16 (N, S, S), rows as those of ``samples``; written whole or not at all.
-
-    Raises:
-        InputError: if a file cannot be read.
-    """
-    size = max(config.image_size for _, config in members)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        kept = np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=(len(samples), size, size))
-        for fold, rows in samples.reset_index(drop=True).groupby("fold"):
-            own = [member for member in members if member[1].fold == fold]
-            maps = _predict_maps(own, list(rows["image_path"]))
-            for row, (found, _) in zip(rows.index, track(maps, f"fold {fold}", total=len(rows)), strict=True):
-                kept[row] = average_maps(resize_maps(found, (size, size)))
-        kept.flush()
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def read_held_out(
-    paths: Sequence[Path], sizes: Sequence[Size], *, rows: Sequence[int] | None = None
-) -> Iterator[np.ndarray]:
-    """The maps ``predict_held_out`` kept, each at the size of its file; those of several runs are averaged.
-
-    Args:
-        paths: the .npy files, of one run or of the runs of an ensemble.
-        sizes: height and width of every file that is wanted.
-        rows: which maps are wanted; None: all, in their order.
+def predict_maps(members: Sequence[Member], image_paths: Sequence[str]) -> Iterator[Found]:
+    """As ``predict_member_maps``, but not resized.
 
     Yields:
-        float32 (H, W) in [0, 1].
-
-    Raises:
-        InputError: if a file is missing or holds other maps than these.
+        For every file the map of each member at its network size, and the height and width of the file.
     """
-    return map(average_maps, read_member_maps(paths, sizes, rows=rows))
-
-
-def read_member_maps(
-    paths: Sequence[Path], sizes: Sequence[Size], *, rows: Sequence[int] | None = None
-) -> Iterator[np.ndarray]:
-    """The maps that ``read_held_out`` averages: one of each run, none by a network that learned from the image.
-
-    Args:
-        paths: as for ``read_held_out``.
-        sizes: height and width of every file that is wanted.
-        rows: which maps are wanted; None: all, in their order.
-
-    Yields:
-        float32 (runs, H, W) in [0, 1].
-
-    Raises:
-        InputError: if a file is missing or holds other maps than these.
-    """
-    for path in paths:
-        if not path.exists():
-            raise InputError(f"{path} is missing; run 04_evaluation of that run first")
-    kept = [np.load(path, mmap_mode="r") for path in paths]
-    for path, maps in zip(paths, kept, strict=True):
-        if rows is None and len(maps) != len(sizes):
-            raise InputError(f"{path} holds {len(maps)} maps and not {len(sizes)}; run 04_evaluation of that run again")
-    for row, size in zip(range(len(sizes)) if rows is None else rows, sizes, strict=True):
-        yield resize_maps([torch.from_numpy(maps[row].astype(np.float32)) for maps in kept], size)
-
-
-def _predict_maps(members: Sequence[Member], image_paths: Sequence[str]) -> Iterator[Found]:
-    """For every file the map of each member at its network size, and the size of the file."""
     for found in _predict_each(members, image_paths):
         if isinstance(found, Exception):
             raise found
@@ -197,7 +96,7 @@ def _predict_maps(members: Sequence[Member], image_paths: Sequence[str]) -> Iter
 
 
 def _predict_each(members: Sequence[Member], image_paths: Sequence[str]) -> Iterator[Found | Exception]:
-    """As ``_predict_maps``; in the place of a file that cannot be read stands why.
+    """As ``predict_maps``; in the place of a file that cannot be read stands why.
 
     Three things go on at once: files of the next chunk are decoded, the networks work on this one, and the caller uses
     the maps of the last one.

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-import pandas as pd
 import papermill
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
@@ -27,7 +26,7 @@ from traitlets.config import Config as KernelSettings
 import seglib
 from seglib.config import Config, find_difference, make_config
 from seglib.errors import InputError, KilledError
-from seglib.paths import find_runs, shorten, write_text
+from seglib.paths import shorten, write_text
 
 NOTEBOOKS = ("01_eda", "02_training", "03_loss_curves", "04_evaluation", "05_submission")
 OUTPUTS = ("submission.csv", "report.html", "summary.json", "scores.csv", "history.csv", "config.json", "checkpoints")
@@ -134,71 +133,6 @@ def read_manifest(output_dir: Path) -> dict[str, Any] | None:
     except (KeyError, TypeError, ValueError):
         raise InputError(f"{path} is not a manifest of this version; choose another output folder") from None
     return manifest
-
-
-def make_ensemble(runs: Sequence[Path], output_dir: Path) -> dict[str, Any]:
-    """Prepare a folder that stands for several runs at once: seeds, architectures, sizes, each with its folds.
-
-    Leaves ``ensemble.json``, ``folds.csv``, ``config.json`` and ``history.csv`` there; notebooks 03 to 05 do the rest.
-
-    Args:
-        runs: folders of finished runs on the same data.
-        output_dir: the folder to prepare.
-
-    Returns:
-        The manifest of the first run, whose settings stand for how run lengths are written.
-
-    Raises:
-        InputError: if there are fewer than two runs, one is not finished, they differ in what they learnt from or held
-            out, or the folder holds something else.
-    """
-    if len({run.resolve() for run in runs}) < max(2, len(runs)):
-        raise InputError("an ensemble needs two different runs or more; name their folders")
-    manifests = [_read_finished(run) for run in runs]
-    first = manifests[0]
-    for run, manifest in zip(runs, manifests, strict=True):
-        if manifest["data_hash"] != first["data_hash"]:
-            raise InputError(f"{run} was run on other data than {runs[0]}; average runs on the same data")
-        if manifest["config"]["folds"] == 1 and _held_out(run, manifest) != _held_out(runs[0], first):
-            raise InputError(f"{run} and {runs[0]} hold out different images; use runs with several folds or one seed")
-        if (manifest["config"]["folds"] == 1) != (first["config"]["folds"] == 1):
-            raise InputError(f"{run} and {runs[0]} hold out different images; use several folds in both")
-    _check_ensemble_folder(runs, output_dir)
-    for name in ("figures", "checkpoints"):
-        (output_dir / name).mkdir(parents=True, exist_ok=True)
-    write_text(output_dir / "ensemble.json", json.dumps({"runs": [os.path.relpath(run, output_dir) for run in runs]}))
-    write_text(output_dir / "folds.csv", (runs[0] / "folds.csv").read_text(encoding="utf-8"))
-    write_text(output_dir / "config.json", json.dumps(first["config"], indent=2) + "\n")
-    histories = [pd.read_csv(run / "history.csv").assign(run=number) for number, run in enumerate(runs)]
-    history = pd.concat([one if "fold" in one else one.assign(fold=0) for one in histories])
-    history["fold"] = history.groupby(["run", "fold"], sort=True).ngroup()  # one number for each network of all runs
-    write_text(output_dir / "history.csv", history.drop(columns="run").to_csv(index=False))
-    return first
-
-
-def _check_ensemble_folder(runs: Sequence[Path], output_dir: Path) -> None:
-    """Nothing that is not this ensemble's own may be replaced."""
-    cure = "choose another output folder, or delete that one"
-    if (output_dir / "ensemble.json").exists():
-        if [run.resolve() for run in find_runs(output_dir)] != [run.resolve() for run in runs]:
-            raise InputError(f"{output_dir} holds an ensemble of other runs; {cure}")
-        return
-    foreign = [name for name in ("manifest.json", *OUTPUTS) if (output_dir / name).exists()]
-    if foreign:
-        raise InputError(f"{output_dir} holds a {foreign[0]} of something else; {cure}")
-
-
-def _read_finished(run: Path) -> dict[str, Any]:
-    manifest = read_manifest(run) if run.is_dir() else None
-    absent = [name for name in ("held_out.npy", "folds.csv", "history.csv") if not (run / name).exists()]
-    if manifest is None or absent or "config" not in manifest:
-        raise InputError(f"{run} is not a finished run; run the notebooks 02 to 04 there first")
-    return manifest
-
-
-def _held_out(run: Path, manifest: Mapping[str, Any]) -> set[str]:
-    folds = pd.read_csv(run / "folds.csv", dtype={"sample_id": str}, keep_default_na=False)
-    return set(folds.loc[folds["fold"] == manifest["config"]["fold"], "sample_id"])
 
 
 def run_notebooks(

@@ -46,13 +46,13 @@ ALLOWED = {
     | {"allocator", "batches", "checkpoints", "clock", "config", "durations", "folds", "losses", "memory", "metrics"}
     | {"models", "mounts", "paths", "progress", "ranks"},
     "rank": LEAF | {"paths", "ranks", "training"},
-    "probabilities": LEAF
-    | {"ahead", "allocator", "checkpoints", "config", "folds", "images", "memory", "models", "paths", "progress"}
-    | {"ranks"},
+    "probabilities": LEAF | {"ahead", "allocator", "config", "images", "memory", "models", "progress", "ranks"},
+    "held_out": LEAF | {"checkpoints", "folds", "paths", "probabilities", "progress"},
     "masks": LEAF | {"metrics"},
     "submission": LEAF | {"masks", "mounts", "paths"},
     "reruns": {"checks", "mounts", "probabilities", "samples", "submission"},
     "runs": LEAF | {"config", "paths"},
+    "ensembles": LEAF | {"config", "held_out", "paths", "runs"},
     "grid": LEAF | {"config", "paths", "runs", "samples"},
     "leash": {"cli"},
     "kaggle": LEAF | {"config", "paths", "progress", "runs"},

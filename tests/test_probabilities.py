@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from networks import Brightness, Constant
 from torch import nn
 
 from seglib.config import make_config
@@ -17,23 +18,13 @@ from seglib.probabilities import (
     average_maps,
     average_symmetries,
     demand_less,
-    predict_held_out,
     predict_member_maps,
     predict_probabilities,
     predict_readable,
-    read_held_out,
-    read_member_maps,
     resize_maps,
     symmetries,
 )
 from seglib.samples import list_samples
-
-
-class Brightness(nn.Module):
-    """Logits that follow the pixels: the same wherever the image is turned to."""
-
-    def forward(self, images):
-        return 8 * (images.mean(dim=1, keepdim=True) - 0.5)
 
 
 class LeftRight(nn.Module):
@@ -124,17 +115,6 @@ def test_the_network_is_put_in_evaluation_mode(phantoms, config):
     assert torch.equal(network[0].running_mean, before)
 
 
-class Constant(nn.Module):
-    """The same logit everywhere."""
-
-    def __init__(self, logit):
-        super().__init__()
-        self.logit = logit
-
-    def forward(self, images):
-        return torch.full_like(images[:, :1], self.logit)
-
-
 def test_members_of_several_sizes_are_averaged_at_the_size_of_the_file(phantoms, config):
     paths = list_samples(phantoms)["image_path"][:5]
     other = make_config(**{**vars(config), "image_size": 96, "in_channels": 1, "batch_size": 2})
@@ -165,68 +145,6 @@ def test_probabilities_are_averaged_and_not_logits(phantoms, config):
 
 def first_path(phantoms):
     return list_samples(phantoms)["image_path"][0]
-
-
-def test_every_sample_is_predicted_by_the_members_that_held_it_out(phantoms, config, tmp_path):
-    samples = list_samples(phantoms)[:9].assign(fold=[0, 1, 2, 2, 1, 0, 0, 2, 1])
-    members = [(Constant(float(fold)), make_config(**{**vars(config), "folds": 3, "fold": fold})) for fold in range(3)]
-    predict_held_out(members, samples, tmp_path / "held_out.npy")
-    sizes = [image_size(path) for path in samples["image_path"]]
-    maps = list(read_held_out([tmp_path / "held_out.npy"], sizes))
-    assert [map_.shape for map_ in maps] == sizes
-    found = [float(map_.mean()) for map_ in maps]
-    assert found == pytest.approx(torch.sigmoid(torch.tensor(samples["fold"].to_numpy()).float()).tolist(), abs=1e-3)
-    assert [path.name for path in tmp_path.iterdir()] == ["held_out.npy"]
-
-
-def test_members_of_several_sizes_are_kept_at_the_largest(phantoms, config, tmp_path):
-    samples = list_samples(phantoms)[:2].assign(fold=0)
-    other = make_config(**{**vars(config), "image_size": 96})
-    predict_held_out([(Constant(-100.0), config), (Constant(0.0), other)], samples, tmp_path / "held_out.npy")
-    kept = np.load(tmp_path / "held_out.npy")
-    assert kept.shape == (2, 96, 96)
-    assert (kept == 0.25).all()
-
-
-def test_a_kept_map_and_a_fresh_one_are_the_same_to_the_last_bit(phantoms, config, tmp_path):
-    samples = list_samples(phantoms)[:5].assign(fold=0)
-    predict_held_out([(Brightness(), config)], samples, tmp_path / "held_out.npy")
-    fresh = predict_probabilities([(Brightness(), config)], samples["image_path"])
-    sizes = [image_size(path) for path in samples["image_path"]]
-    for one, other in zip(read_held_out([tmp_path / "held_out.npy"], sizes), fresh, strict=True):
-        assert np.array_equal(one, other)
-
-
-def test_maps_that_could_not_all_be_made_leave_no_file(phantoms, config, tmp_path):
-    samples = list_samples(phantoms)[:3].assign(fold=0)
-    (tmp_path / "broken.png").touch()
-    samples.loc[2, "image_path"] = str(tmp_path / "broken.png")
-    with pytest.raises(InputError, match="broken.png"):
-        predict_held_out([(Brightness(), config)], samples, tmp_path / "held_out.npy")
-    assert [path.name for path in tmp_path.iterdir()] == ["broken.png"]
-
-
-def test_the_kept_maps_of_an_ensemble_are_averaged_whatever_their_sizes(phantoms, config, tmp_path):
-    samples = list_samples(phantoms)[:3].assign(fold=0)
-    for name, logit, size in (("a", -100.0, 64), ("b", 0.0, 96)):
-        member = (Constant(logit), make_config(**{**vars(config), "image_size": size}))
-        predict_held_out([member], samples, tmp_path / f"{name}.npy")
-    sizes = [image_size(path) for path in samples["image_path"]]
-    kept = [tmp_path / "a.npy", tmp_path / "b.npy"]
-    for map_ in read_held_out(kept, sizes):
-        assert np.allclose(map_, 0.25)
-    for maps, size in zip(read_member_maps(kept, sizes[1:], rows=[1, 2]), sizes[1:], strict=True):
-        assert maps.shape == (2, *size)
-        assert maps.mean(axis=(1, 2)).tolist() == [0, 0.5]
-
-
-def test_kept_maps_of_other_samples_or_none_are_refused(phantoms, config, tmp_path):
-    samples = list_samples(phantoms)[:3].assign(fold=0)
-    predict_held_out([(Constant(0.0), config)], samples, tmp_path / "a.npy")
-    with pytest.raises(InputError, match=r"a\.npy holds 3 maps and not 2"):
-        next(read_held_out([tmp_path / "a.npy"], [(5, 5)] * 2))
-    with pytest.raises(InputError, match=r"b\.npy is missing"):
-        next(read_held_out([tmp_path / "b.npy"], [(5, 5)] * 2))
 
 
 def test_a_file_that_cannot_be_read_stands_where_its_maps_would_and_stops_nothing(phantoms, config, tmp_path):

@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import nbformat
-import pandas as pd
 import pytest
 
 from seglib import runs
@@ -160,59 +159,3 @@ def test_the_machine_is_described_well_enough_to_make_the_run_again():
     facts = runs.describe_machine()
     assert facts["processors"] == os.cpu_count()
     assert {"torch", "numpy", "papermill"} <= set(facts["versions"])
-
-
-def make_run(folder, *, folds=1, fold=0, held_out=("a",), **changes):
-    """The traces of a finished run on the samples a, b and c."""
-    folder.mkdir()
-    facts = {"data_hash": "h", "data_dir": "/d", "preset": "quick", "settings": {}}
-    facts |= {"config": {"folds": folds, "fold": fold}} | changes
-    (folder / "manifest.json").write_text(json.dumps(facts))
-    rows = [f"{name},{fold if name in held_out else fold + 1}" for name in "abc"]
-    (folder / "folds.csv").write_text("\n".join(["sample_id,fold", *rows]) + "\n")
-    column, values = ("fold,", ["0,", "1,"][:folds]) if folds > 1 else ("", [""])
-    (folder / "history.csv").write_text(f"{column}epoch,val_loss\n" + "".join(f"{value}1,0.5\n" for value in values))
-    (folder / "held_out.npy").touch()
-    return folder
-
-
-def test_an_ensemble_names_its_runs_and_numbers_their_networks(tmp_path):
-    first, second = make_run(tmp_path / "a", folds=2), make_run(tmp_path / "b", folds=2)
-    (tmp_path / "both").mkdir()
-    runs.make_ensemble([first, second], tmp_path / "both")
-    assert json.loads((tmp_path / "both" / "ensemble.json").read_text()) == {"runs": ["../a", "../b"]}
-    assert pd.read_csv(tmp_path / "both" / "history.csv")["fold"].tolist() == [0, 1, 2, 3]
-    runs.make_ensemble([first, second], tmp_path / "both")  # the same again goes on
-
-
-ENSEMBLES = {
-    "one run twice": (lambda a, b: [a, a], {}, {}, "two different runs"),
-    "one of three twice": (lambda a, b: [a, b, a], {}, {}, "two different runs"),
-    "one run": (lambda a, b: [a], {}, {}, "two different runs"),
-    "other data": (lambda a, b: [a, b], {}, {"data_hash": "other"}, "on other data"),
-    "other images": (lambda a, b: [a, b], {}, {"held_out": "b"}, "hold out different images"),
-    "folds and none": (lambda a, b: [a, b], {"folds": 2}, {}, "hold out different images"),
-    "no run": (lambda a, b: [a, b.parent / "c"], {}, {}, "c is not a finished run"),
-}
-
-
-@pytest.mark.parametrize("case", ENSEMBLES)
-def test_runs_that_cannot_be_averaged_are_refused(tmp_path, case):
-    choose, first, second, words = ENSEMBLES[case]
-    chosen = choose(make_run(tmp_path / "a", **first), make_run(tmp_path / "b", **second))
-    with pytest.raises(InputError, match=words):
-        runs.make_ensemble(chosen, tmp_path)
-    assert not (tmp_path / "ensemble.json").exists()
-
-
-def test_an_ensemble_replaces_nothing_that_is_not_its_own(tmp_path):
-    first, second, third = (make_run(tmp_path / name) for name in "abc")
-    with pytest.raises(InputError, match="holds a manifest.json of something else"):
-        runs.make_ensemble([first, second], third)
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "submission.csv").touch()
-    with pytest.raises(InputError, match="holds a submission.csv of something else"):
-        runs.make_ensemble([first, second], tmp_path / "mine")
-    runs.make_ensemble([first, second], tmp_path / "new")
-    with pytest.raises(InputError, match="holds an ensemble of other runs"):
-        runs.make_ensemble([first, third], tmp_path / "new")

@@ -155,6 +155,22 @@ def test_runs_of_other_seeds_sizes_and_folds_are_averaged_to_one_submission(pair
     assert (folder / "report.html").exists()
 
 
+@pytest.mark.slow
+def test_folds_trained_as_runs_of_their_own_join_to_what_one_run_with_folds_says(pair, data, tmp_path):
+    plain = ["--set", "width=4", "--set", "epochs=1", "--set", "norm=batch", "--set", "image_size=32"]
+    for fold in range(2):
+        own = ["--set", f"fold={fold}", "--set", "val_fraction=0.5", "--only", "02,04"]
+        result = seglib("run", "--data", data, "--out", tmp_path / str(fold), *own, *plain)
+        assert result.returncode == 0, result.stderr
+    result = seglib("ensemble", tmp_path / "1", tmp_path / "0", "--data", data, "--out", tmp_path / "both")
+    assert result.returncode == 0, result.stderr
+    whole, joined = (pd.read_csv(folder / "scores.csv") for folder in (pair[0], tmp_path / "both"))
+    same = ["sample_id", "fold", "dice", "iou", "hd95"]
+    pd.testing.assert_frame_equal(whole[same], joined[same])
+    assert json.loads((tmp_path / "both" / "manifest.json").read_text())["settings"]["folds"] == 2
+    assert "fold" not in json.loads((tmp_path / "both" / "manifest.json").read_text())["settings"]
+
+
 def test_plain_papermill_runs_a_notebook_from_anywhere(data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     given = {"data_dir": str(data), "output_dir": str(tmp_path / "eda")}
