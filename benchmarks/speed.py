@@ -5,7 +5,8 @@
 Every measurement is a process of its own; the contenders take turns (A B C A B C ...), so that a machine that slows
 down slows all of them, and only those of the same turn are compared. Every row has its first turn before any has its
 second, so that a table of fewer turns can be written at any time. What was measured before on the same machine and
-revision is not measured again, so a bench goes on after a stop. ``--only epoch,loader`` measures some rows, ``--quick``
+revision is not measured again, so a bench goes on after a stop. ``--only epoch,loader`` measures some rows; the row
+``reach``, the way to a Dice of 0.92, takes a quarter of an hour a turn and is measured only so. ``--quick``
 tries everything in a minute and means nothing, ``--only-table`` writes the table of what there is. On a GPU the same
 command adds its own rows. The contenders are in ``contenders/``, the table is written by ``speed_table.py``.
 """
@@ -51,12 +52,16 @@ class Row:
     epochs: int
     native: bool = False  # with the images at the size of the camera
     prepare: str = ""  # called once before, and not measured
+    size: int = 0  # pixels, both sides, if not those of the network
+    held_out: float = 0  # share of all images that are left to validate by
+    on_demand: bool = False  # measured only where --only names it, as it takes many minutes a turn
 
 
 START = {"ours_cold": "ours:start_cold", "ours_warm": "ours:start_warm", "plain": "plain:start"}
 STEP = {"ours": "ours:step", "plain": "plain:step", "chip": "chip:measure"}
 TRAIN = {"ours": "ours:train", "plain": "plain:train", "monai": "monai_cached:train", "seed": "seed:train"}
 LOAD = {"ours": "ours:load", "plain": "plain:load", "monai": "monai_cached:load"}
+REACH = {"ours": "ours:reach", "plain": "plain:reach"}
 ROWS = [
     Row("imports", {"ours": "imports:seglib_modules", "torch": "imports:torch_alone"}, "plain", 0, 1),
     Row("start", START | {"monai": "monai_cached:start"}, "lite2", 800, 1, prepare="ours:fill_cache"),
@@ -67,6 +72,7 @@ ROWS = [
     Row("loader", LOAD, "lite2", 160, 3),
     Row("loader", LOAD, "lite2", 160, 4, native=True),
     Row("predict", {"ours": "ours:predict", "plain": "plain:predict"}, "lite2", 32, 2),
+    Row("reach", REACH, "lite2", 10**6, 8, size=128, held_out=0.2, on_demand=True),
     Row("rle", {"ours": "run_lengths:ours", "coco": "run_lengths:coco", "loop": "run_lengths:loop"}, "plain", 32, 2),
 ]
 
@@ -110,9 +116,9 @@ def find_sets(data: str, native: str | None, out: Path) -> tuple[Path, Path | No
 
 
 def choose_rows(only: str | None) -> set[str]:
-    """The names of the rows that ``--only`` lists; all of them where it is not given."""
+    """The names of the rows that ``--only`` lists; where it is not given, of all that are not measured on demand."""
     known = {row.name for row in ROWS}
-    names = set(only.split(",")) if only else known
+    names = set(only.split(",")) if only else {row.name for row in ROWS if not row.on_demand}
     if names - known:
         raise InputError(f"there is no row {min(names - known)!r}; choose from {', '.join(sorted(known))}")
     return names
@@ -142,13 +148,17 @@ def make_job(row: Row, folder: Path, pairs: list, *, quick: bool, threads: int, 
 
     All batches are full, so that nobody gains by dropping a last one that is not; a small set gets small batches.
     """
-    room = len(pairs) - VALIDATION
+    held_out = max(VALIDATION, round(row.held_out * len(pairs)))
+    room = len(pairs) - held_out
     if room < 1:
         raise InputError(f"{folder} holds {len(pairs)} image(s); a bench needs {VALIDATION + 1}")
     batch = min(QUICK["batch"] if quick else BATCH, max(1, room // 2))
     count = min(row.images, QUICK["images"] if quick else row.images, room) // batch * batch
-    chosen = [pairs[place] for place in np.linspace(0, len(pairs) - 1, count + VALIDATION).round().astype(int)]
-    size = QUICK["size"] if quick else SIZES[row.network]
+    places = np.linspace(0, len(pairs) - 1, count + held_out).round().astype(int)
+    if row.held_out:  # names may follow what is shown, so that the last ones would be of one kind
+        places = np.random.default_rng(0).permutation(places)
+    chosen = [pairs[place] for place in places]
+    size = QUICK["size"] if quick else row.size or SIZES[row.network]
     shape = {"network": row.network, "image_size": size, "batch_size": batch, "images": count, "epochs": row.epochs}
     who = {"row": row.name, "contender": "", "call": "", "repeat": 0, "data": str(folder)}
     return Job(**who, **shape, workers=threads, threads=threads, augment=True, where=where, pairs=tuple(chosen))

@@ -13,6 +13,7 @@ from torch import nn
 from seglib import cache
 from seglib.batches import make_transform
 from seglib.errors import InputError
+from seglib.metrics import dice_score
 from seglib.models import build_model
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
@@ -109,14 +110,14 @@ def test_the_network_of_the_others_is_that_of_seglib(name, tiny_job):
     assert shapes[0] == shapes[1]
 
 
-def test_the_others_borrow_nothing_of_seglib_but_the_plain_network():
+def test_the_others_borrow_nothing_of_seglib_but_the_plain_network_and_the_file_of_weights():
     found = set()
     for name in OTHERS:
         for node in ast.walk(ast.parse((FOLDER / "contenders" / f"{name}.py").read_text())):
             modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             modules += [node.module] if isinstance(node, ast.ImportFrom) else []
             found |= {module for module in modules if module.split(".")[0] == "seglib" or module == "contenders.ours"}
-    assert found == {"seglib.models"}
+    assert found == {"seglib.models", "seglib.weights"}
 
 
 def test_the_seeds_way_tells_its_preparation_apart(tiny_job, monkeypatch):
@@ -182,6 +183,45 @@ def test_the_peak_is_that_of_the_quickest_product(monkeypatch):
     monkeypatch.setattr(chip, "SIDE", {"cpu": 10})
     monkeypatch.setattr(chip, "now", iter([0, 0.1, 1, 5, 10, 12, 20, 24, 30, 38]).__next__)
     assert chip.measure_peak("cpu", torch.float32) == 2 * 10**3 / 2
+
+
+@pytest.mark.parametrize(("name", "most"), [("ours", 2), ("plain", 2 * plain.PATIENCE)])
+def test_the_way_to_good_masks_ends_with_the_epoch_that_has_them(name, most, tiny_job, monkeypatch):
+    way = dataclasses.replace(tiny_job, image_size=32)
+    for enough, epochs in ((0.0, 1), (1.1, None)):
+        monkeypatch.setattr(job, "ENOUGH", enough)
+        monkeypatch.setattr(plain, "ENOUGH", enough)
+        found = contender(name).reach(way)
+        assert found["epochs"] == epochs
+    assert found["seconds"] == [float("inf")]
+    assert len(found["dice"]) == most
+
+
+def test_the_epoch_of_good_masks_is_the_first_one_and_not_the_best():
+    assert job.describe_reach([0.5, 0.92, 0.91, 0.95], [1, 3, 6, 9])["seconds"] == [3]
+    assert job.describe_reach([0.5, 0.92, 0.91, 0.95], [1, 3, 6, 9])["epochs"] == 2
+
+
+def test_the_plain_loop_scores_each_image_by_itself(tiny_job, phantoms):
+    trainer = plain.Trainer(tiny_job)
+    trainer.network = nn.Sequential(nn.Conv2d(3, 1, 1))
+    batches = [(torch.randn(3, 3, 8, 8), torch.randint(2, (3, 1, 8, 8)).float()) for _ in range(2)]
+    expected = [dice_score(trainer.network(images) > 0, masks) for images, masks in batches]
+    assert trainer.evaluate(batches) == pytest.approx(torch.cat(expected).mean().item())
+    assert trainer.network.training
+
+
+def test_images_to_validate_by_are_no_training_images_and_of_all_kinds(phantoms):
+    pairs = speed.list_pairs(phantoms)
+    row = speed.Row("reach", {}, "plain", images=10**6, epochs=1, size=128, held_out=0.25)
+    made = speed.make_job(row, phantoms, pairs, quick=False, threads=1, where="")
+    assert len(made.val_pairs) == round(len(pairs) / 4)
+    assert made.images % made.batch_size == 0
+    assert not set(made.train_pairs) & set(made.val_pairs)
+    places = sorted(pairs.index(pair) for pair in made.val_pairs)
+    assert places[0] < len(pairs) / 4
+    assert places[-1] > len(pairs) / 2
+    assert made.image_size == 128
 
 
 def test_the_loop_over_pixels_writes_what_seglib_writes(tiny_job):
@@ -274,9 +314,9 @@ def test_every_row_has_its_first_turn_before_any_has_its_second(phantoms):
     turns = speed.missing_turns(speed.plan_jobs(phantoms, None, arguments("--quick")), [])
     names = [(turn[0].row, turn[0].network) for turn in turns]
     assert names[: len(names) // 2] == names[len(names) // 2 :]
-    assert [turn[0].repeat for turn in turns] == [0] * 9 + [1] * 9
+    assert [turn[0].repeat for turn in turns] == [0] * 10 + [1] * 10
     assert all(
-        [job.contender for job in turn] == [job.contender for job in turns[i % 9]] for i, turn in enumerate(turns)
+        [job.contender for job in turn] == [job.contender for job in turns[i % 10]] for i, turn in enumerate(turns)
     )
 
 
@@ -292,6 +332,7 @@ def test_only_rows_that_are_measured_are_prepared_for_and_once(phantoms, tmp_pat
 def test_an_unknown_row_is_refused_and_known_ones_are_chosen():
     assert speed.choose_rows("rle,epoch") == {"rle", "epoch"}
     assert {"step", "epoch", "loader", "start", "predict", "rle", "imports"} == speed.choose_rows(None)
+    assert speed.choose_rows("reach") == {"reach"}  # it takes long, and only who asks for it gets it
     with pytest.raises(InputError, match="no row 'epochs'; choose from"):
         speed.choose_rows("epochs")
 
@@ -443,6 +484,20 @@ def test_preparation_memory_start_and_imports_come_from_their_records():
     assert find_line(records, "start to first batch, cold", "plain PyTorch and smp").numbers == [2]
     assert find_line(records, "start to first batch, warm", "the clock").numbers == [2.5]
     assert find_line(records, "all imports of our notebooks").numbers == [2]
+
+
+def test_the_way_to_good_masks_is_compared_by_the_clock_and_told_in_epochs():
+    records = [
+        record("reach", "ours", 0, network="lite2", seconds=[60], epochs=5, images=[]),
+        record("reach", "plain", 0, network="lite2", seconds=[150], epochs=4, images=[]),
+        record("reach", "ours", 1, network="lite2", seconds=[60], epochs=5, images=[]),
+        record("reach", "plain", 1, network="lite2", seconds=[float("inf")], epochs=None, images=[]),
+    ]
+    assert find_line(records, "training to a Dice of 0.92, U-Net with EfficientNet-Lite2").numbers == [
+        2.5,
+        float("inf"),
+    ]
+    assert find_line(records, "epochs to it", "plain PyTorch and smp").numbers == [4, float("inf")]
 
 
 def test_the_page_says_what_was_measured_where_and_what_was_not():

@@ -5,6 +5,7 @@ import sys
 import time
 from dataclasses import dataclass
 
+ENOUGH = 0.92  # mean Dice of the held-out images, each at the size of the network, that a contender has to reach
 STARTED = "BENCH_STARTED"  # variable: when the process was started, seconds since 1970
 
 
@@ -33,6 +34,11 @@ class Job:
     def train_pairs(self) -> list[tuple[str, str]]:
         """The files that every contender trains on."""
         return [tuple(pair) for pair in self.pairs[: self.images]]
+
+    @property
+    def val_pairs(self) -> list[tuple[str, str]]:
+        """The files that nobody trains on."""
+        return [tuple(pair) for pair in self.pairs[self.images :]]
 
 
 def now() -> float:
@@ -81,3 +87,18 @@ class Laps:
     def result(self) -> dict:
         """What is kept of them."""
         return {"seconds": self.seconds, "images": self.images}
+
+
+def describe_reach(dice: list[float], seconds: list[float]) -> dict:
+    """What is kept of a way to ``ENOUGH``.
+
+    Args:
+        dice: after each epoch.
+        seconds: at the end of each epoch, from the start of the first one's preparation.
+
+    Returns:
+        The seconds to the first epoch that was good enough, infinite where none was; and the whole way.
+    """
+    good = [place for place, score in enumerate(dice) if score >= ENOUGH]
+    reached = seconds[good[0]] if good else float("inf")
+    return {"seconds": [reached], "images": [], "dice": dice, "epochs": good[0] + 1 if good else None}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from contenders.job import Job, Laps, now, pick_device, since_start
+from contenders.job import Job, Laps, describe_reach, now, pick_device, since_start
 from contenders.network import ENCODER, WIDTHS
 from seglib.allocator import keep_freed_memory
 from seglib.batches import make_loaders
@@ -52,6 +52,20 @@ def train(job: Job) -> dict:
         history = fit(network, train_loader, val_loader, config, Path(folder))
     waits = history["wait_share"].tolist() if "wait_share" in history else []
     return laps.result() | {"wait_share": waits}
+
+
+def reach(job: Job) -> dict:
+    """Train from ImageNet's weights by the preset, as ``02_training`` does, and see when it was good enough."""
+    from seglib.training.loop import fit
+
+    began = now()
+    config = dataclasses.replace(make_settings(job), encoder_weights="package", seed=job.repeat)
+    with TemporaryDirectory(dir=job.scratch) as folder:
+        loaders = make_job_loaders(job, Path(folder) / "cache")
+        network = build_model(config)
+        prepared = now() - began
+        history = fit(network, *loaders, config, Path(folder))
+    return describe_reach(history["val_dice"].tolist(), (prepared + history["seconds"].cumsum()).tolist())
 
 
 def _time_epochs(laps: Laps, network: nn.Module, loader: DataLoader) -> None:

@@ -14,10 +14,11 @@ from albumentations.pytorch import ToTensorV2
 from torch.utils.data import DataLoader, Dataset
 
 from contenders.augmentation import turn_and_bend, warp_and_colour
-from contenders.job import Job, Laps, now, pick_device, since_start
+from contenders.job import ENOUGH, Job, Laps, describe_reach, now, pick_device, since_start
 from contenders.network import make_network
 
 WARM_UP = 2  # steps that are not timed
+PATIENCE = 3  # times as many epochs as those whose rate follows a plan for their number
 
 
 class FileDataset(Dataset):
@@ -40,15 +41,15 @@ class FileDataset(Dataset):
         return changed["image"], changed["mask"][None]
 
 
-def make_transform(job: Job) -> A.Compose:
+def make_transform(job: Job, *, augment: bool) -> A.Compose:
     """Resize, augment, subtract ImageNet's mean and divide by its deviation, make a tensor."""
-    steps = [*turn_and_bend(), *warp_and_colour()] if job.augment else []
+    steps = [*turn_and_bend(), *warp_and_colour()] if augment else []
     return A.Compose([A.Resize(job.image_size, job.image_size), *steps, A.Normalize(), ToTensorV2()])
 
 
 def make_loader(job: Job) -> DataLoader:
     """Shuffled batches; the workers are started anew for every epoch, which is the DataLoader's default."""
-    data = FileDataset(job.train_pairs, make_transform(job))
+    data = FileDataset(job.train_pairs, make_transform(job, augment=job.augment))
     pin = torch.cuda.is_available()
     return DataLoader(data, batch_size=job.batch_size, shuffle=True, num_workers=job.workers, pin_memory=pin)
 
@@ -56,9 +57,9 @@ def make_loader(job: Job) -> DataLoader:
 class Trainer:
     """A network with its optimizer and its two losses."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, *, pretrained: bool = False) -> None:
         self.device = pick_device()
-        self.network = make_network(job.network).to(self.device).train()
+        self.network = make_network(job.network, pretrained=pretrained).to(self.device).train()
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=1e-4)
         self.dice, self.bce = smp.losses.DiceLoss("binary"), torch.nn.BCEWithLogitsLoss()
 
@@ -70,6 +71,18 @@ class Trainer:
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
+
+    @torch.no_grad()
+    def evaluate(self, loader: DataLoader) -> float:
+        """The mean over images of the Dice at one half; that of an empty mask is not asked for here."""
+        self.network.eval()
+        scores = []
+        for images, masks in loader:
+            preds, masks = self.network(images.to(self.device)) > 0, masks.to(self.device) > 0
+            both, sizes = (preds & masks).sum((1, 2, 3)), preds.sum((1, 2, 3)) + masks.sum((1, 2, 3))
+            scores += (2 * both / sizes.clamp(min=1)).tolist()
+        self.network.train()
+        return sum(scores) / len(scores)
 
 
 def train(job: Job) -> dict:
@@ -84,6 +97,20 @@ def train(job: Job) -> dict:
             seen += len(images)
         laps.end(seen)
     return laps.result()
+
+
+def reach(job: Job) -> dict:
+    """Train from ImageNet's weights, look at the held-out images after each epoch, stop when they are good enough."""
+    torch.manual_seed(job.repeat)
+    began, dice, seconds = now(), [], []
+    trainer, loader, transform = Trainer(job, pretrained=True), make_loader(job), make_transform(job, augment=False)
+    held_out = DataLoader(FileDataset(job.val_pairs, transform), batch_size=job.batch_size, num_workers=job.workers)
+    while len(dice) < PATIENCE * job.epochs and not any(score >= ENOUGH for score in dice):
+        for images, masks in loader:
+            trainer.step(images, masks)
+        dice.append(trainer.evaluate(held_out))
+        seconds.append(now() - began)
+    return describe_reach(dice, seconds)
 
 
 def load(job: Job) -> dict:
