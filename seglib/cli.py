@@ -1,4 +1,4 @@
-"""Words on the command line -> the functions of the package; nothing else."""
+"""What was asked for on the command line -> the functions of the package; nothing else."""
 
 import argparse
 import json
@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from seglib import config, errors, paths
+from seglib.arguments import parse_words
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -17,9 +18,9 @@ def main(words: Sequence[str] | None = None) -> int:
     The exit code is 0, 1 for a failure of ours (``check``: for problems found), 2 for something the user can mend, or
     137 where a process that computed for us was killed.
     """
-    arguments = _parser().parse_args(words)
+    arguments = parse_words(words)
     try:
-        code = arguments.command(arguments)
+        code = COMMANDS[arguments.command](arguments)
     except errors.InputError as error:
         return _stop(str(error), 2)
     except OSError as error:  # a full disk, a folder that is a file
@@ -289,107 +290,15 @@ def _bundle(arguments: argparse.Namespace, out: Path) -> None:
     print(f"ready in {out}; send it with seglib kaggle --out {arguments.out} --push")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="seglib", description="Segment medical images in two dimensions.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    run = commands.add_parser("run", help="notebooks in order: from a folder of images to a submission and a report")
-    run.add_argument(
-        "--data",
-        metavar="DIR",
-        help="a folder with Train/Image, Train/Mask, Test/Image; or isic2016, kaggle:SLUG, phantoms (default: found)",
-    )
-    run.add_argument("--out", metavar="DIR", default="outputs/run", help="folder of the run (default: %(default)s)")
-    run.add_argument(
-        "--preset", metavar="NAME", default="baseline", help=f"{', '.join(config.PRESETS)} (default: %(default)s)"
-    )
-    run.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="change one setting; repeatable")
-    run.add_argument("--only", metavar="NUMBERS", help="such as 02,03")
-    run.set_defaults(command=_run)
-
-    grid = commands.add_parser("grid", help="many runs at once: every combination of settings, on this machine or many")
-    grid.add_argument(
-        "file", metavar="FILE.yaml", help="data, out, preset, set, only, and grid: the values of each axis"
-    )
-    grid.add_argument(
-        "--scheduler", metavar="ADDRESS", help="of a running Dask cluster (default: workers on this machine)"
-    )
-    grid.add_argument("--workers", type=int, metavar="N", help="on this machine (default: one for each GPU, or one)")
-    grid.add_argument("--dry-run", action="store_true", help="check the file, say what would be run, and run nothing")
-    grid.set_defaults(command=_grid)
-
-    ensemble = commands.add_parser("ensemble", help="average several runs: seeds, architectures, or folds")
-    ensemble.add_argument("runs", metavar="RUN", nargs="+", help="folders of finished runs on the same data")
-    ensemble.add_argument("--out", metavar="DIR", required=True, help="folder of the ensemble")
-    ensemble.add_argument("--data", metavar="DIR", help="the data set (default: that of the first run)")
-    ensemble.set_defaults(command=_ensemble)
-
-    check = commands.add_parser("check", help="what is wrong with a data set: 0 nothing, 1 problems, 2 cannot look")
-    check.add_argument("data", metavar="DIR", nargs="?", help="as --data of run, a folder (default: found)")
-    check.add_argument(
-        "--json", action="store_true", help="print a list of objects: file, problem, severity, fact, cure"
-    )
-    check.add_argument("--fix-list", metavar="CSV", help="write which files to leave out; run heeds DIR/leave_out.csv")
-    check.add_argument("--folds", metavar="CSV", help="folds.csv of a run: look for leaks across its folds too")
-    check.set_defaults(command=_check)
-
-    get = commands.add_parser("get", help="fetch a data set: isic2016, or kaggle:SLUG")
-    get.add_argument("name")
-    get.add_argument("--out", metavar="DIR", required=True, help="where the tree is laid out")
-    get.set_defaults(command=_get)
-
-    send = commands.add_parser("kaggle", help="send a run to Kaggle: a data set, and a kernel for each notebook")
-    send.add_argument(
-        "--run", metavar="DIR", help="a run; a trained one is evaluated and submitted, another trained on"
-    )
-    send.add_argument("--preset", metavar="NAME", help="without --run: train there from the start by this preset")
-    send.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="change one setting; repeatable")
-    send.add_argument(
-        "--owner", metavar="NAME", help="whose kernels they will be: the last part of your page's address"
-    )
-    send.add_argument("--competition", metavar="SLUG", help="whose images: the last part of its address")
-    send.add_argument(
-        "--dataset", metavar="OWNER/SLUG", action="append", default=[], help="images of a data set; repeatable"
-    )
-    send.add_argument("--out", metavar="DIR", required=True, help="folder of what is sent, and of what comes back")
-    send.add_argument("--name", metavar="NAME", help="in the titles on Kaggle (default: that of the run's folder)")
-    send.add_argument("--only", metavar="NUMBERS", help="notebooks, such as 04,05")
-    send.add_argument(
-        "--hours",
-        type=float,
-        default=8.5,
-        help="limit of a kernel that trains (default: %(default)s; Kaggle's is 12 or 9)",
-    )
-    send.add_argument("--parts", type=int, default=1, metavar="N", help="kernels in a row that train (default: 1)")
-    send.add_argument("--push", action="store_true", help="send it, wait, and fail where anything failed")
-    send.add_argument("--status", action="store_true", help="how the kernels are doing; exit code 1 if one failed")
-    send.add_argument("--fetch", action="store_true", help="bring outputs of kernels to DIR/outputs")
-    send.set_defaults(command=_kaggle)
-
-    phantoms = commands.add_parser("phantoms", help="write a made-up data set to try things with")
-    phantoms.add_argument("--out", metavar="DIR", required=True)
-    phantoms.add_argument("--train", type=int, default=64, metavar="N", help="training images (default: %(default)s)")
-    phantoms.add_argument("--test", type=int, default=16, metavar="N", help="test images (default: %(default)s)")
-    phantoms.add_argument("--seed", type=int, default=0)
-    phantoms.set_defaults(command=_phantoms)
-
-    compare = commands.add_parser("compare", help="is the second run better than the first, image by image?")
-    compare.add_argument("first", metavar="RUN")
-    compare.add_argument("second", metavar="RUN")
-    compare.set_defaults(command=_compare)
-
-    predict = commands.add_parser("predict", help="masks for a folder of any images, by a finished run")
-    predict.add_argument("run", metavar="RUN", help="folder of a run, or of an ensemble")
-    predict.add_argument("images", metavar="IMAGES", help="a folder with images")
-    predict.add_argument("--out", metavar="DIR", required=True, help="folder of the masks; what is there is kept")
-    predict.add_argument("--probabilities", action="store_true", help="also the maps, as PNG of 16 bits: value/65535")
-    predict.set_defaults(command=_predict)
-
-    score = commands.add_parser("score", help="Dice and IoU of anybody's submission")
-    score.add_argument("--truth", metavar="DIR", required=True, help="reference masks, or a data set with Test/Mask")
-    score.add_argument("--submission", metavar="CSV", required=True)
-    score.add_argument("--json", metavar="FILE", help="write the scores there too")
-    score.add_argument("--by-rows", action="store_true", help="run lengths go along the rows")
-    score.add_argument("--zero-based", action="store_true", help="run starts are counted from 0")
-    score.set_defaults(command=_score)
-    return parser
+COMMANDS = {
+    "run": _run,
+    "grid": _grid,
+    "ensemble": _ensemble,
+    "check": _check,
+    "get": _get,
+    "kaggle": _kaggle,
+    "phantoms": _phantoms,
+    "compare": _compare,
+    "predict": _predict,
+    "score": _score,
+}

@@ -13,6 +13,7 @@ ALLOWED = {
     "errors": set(),
     "progress": set(),
     "config": LEAF,
+    "arguments": {"config"},
     "mounts": set(),
     "paths": LEAF | {"mounts"},
     "attached": LEAF | {"config", "mounts"},
