@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from seglib.ahead import map_on_cores
-from seglib.images import read_mask, read_resized, resize_mask
+from seglib.errors import InputError, Problem
+from seglib.images import image_size, read_mask, read_resized, resize_mask
 from seglib.paths import write_text
 from seglib.progress import track
 
@@ -59,7 +60,7 @@ def build_cache(samples: pd.DataFrame, folder: Path, *, size: int, channels: int
         white: pixel value that means white in files deeper than 8 bits.
 
     Raises:
-        InputError: if a file cannot be read as an image.
+        InputError: if a file cannot be read as an image, or a mask has another size than its image.
     """
     folder.mkdir(parents=True, exist_ok=True)
     place = folder / _key(samples, folder, size, channels, white)
@@ -157,8 +158,11 @@ def _fill(samples: pd.DataFrame, folder: Path, size: int, channels: int, white: 
 
     def fill_row(row: int) -> None:
         sample = samples.iloc[row]
+        mask, whole = read_mask(sample["mask_path"]), image_size(sample["image_path"])
+        if mask.shape != whole:
+            raise InputError(Problem.of_sizes(Path(sample["mask_path"]), mask.shape, whole).sentence)
         images[row] = read_resized(sample["image_path"], size, channels=channels, white=white)
-        masks[row] = resize_mask(read_mask(sample["mask_path"]), size)
+        masks[row] = resize_mask(mask, size)
 
     for _ in track(map_on_cores(fill_row, range(count)), "resizing", total=count):
         pass

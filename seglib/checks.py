@@ -196,7 +196,7 @@ def _inspect_sample(row: dict[str, Any]) -> dict[str, Any]:
     row |= {"mask_trouble": None, **_describe_levels(plane), **describe_mask(mask)}
     row["small_mask"] = cv2.resize(mask.astype(np.float32), (MASK_SIDE, MASK_SIDE), interpolation=cv2.INTER_AREA)
     if image is not None and image.shape[:2] != mask.shape:
-        return row | {"mask_trouble": _size_mismatch(row, mask)}
+        return row | {"mask_trouble": Problem.of_sizes(Path(row["mask_path"]), mask.shape, image.shape[:2])}
     return row | (describe_colours(image, mask) if image is not None else {})
 
 
@@ -209,10 +209,3 @@ def _describe_levels(plane: np.ndarray) -> dict[str, float]:
 def _unreadable(path: str, error: InputError) -> Problem:
     kind = "empty file" if os.path.exists(path) and not os.path.getsize(path) else "unreadable"
     return Problem.of_error(Path(path), kind, error)
-
-
-def _size_mismatch(row: dict[str, Any], mask: np.ndarray) -> Problem:
-    height, width = mask.shape
-    fact = f"is {width} x {height} pixels but its image is {row['width']} x {row['height']}"
-    cure = "export the mask again at the size of the image, or remove both"
-    return Problem(Path(row["mask_path"]), "size mismatch", fact, cure)

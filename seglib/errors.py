@@ -38,3 +38,9 @@ class Problem(NamedTuple):
         """What an `InputError` about a file says, taken apart: ``FILE: FACT; CURE``."""
         fact, _, cure = str(error).removeprefix(str(file)).lstrip(": ").rpartition("; ")
         return cls(file, problem, fact, cure)
+
+    @classmethod
+    def of_sizes(cls, file: Path, mask: tuple[int, int], image: tuple[int, int]) -> "Problem":
+        """A mask of another height and width than its image."""
+        fact = f"is {mask[1]} x {mask[0]} pixels but its image is {image[1]} x {image[0]}"
+        return cls(file, "size mismatch", fact, "export the mask again at the size of the image, or remove both")

@@ -216,6 +216,18 @@ def prepare_folds(
     return folds
 
 
+def reopen_folds(path: Path, samples: pd.DataFrame, data_dir: Path) -> pd.DataFrame:
+    """The folds that ``path`` keeps, for who has not compared the images again.
+
+    Raises:
+        InputError: as `read_folds`, or if the folds divide a group of ``groups.csv``, which may have come or changed.
+    """
+    folds, groups = read_folds(path, samples), find_groups(data_dir)
+    if groups is not None and "group" in folds:
+        _refuse_divided(path, folds, read_groups(groups, samples))
+    return folds
+
+
 def split_samples(samples: pd.DataFrame, folds: pd.DataFrame, fold: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Training and validation samples: ``fold`` validates, the others train.
 

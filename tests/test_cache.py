@@ -1,6 +1,7 @@
 import os
 import shutil
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -68,7 +69,8 @@ def exchange_bytes(path):
 def test_a_changed_file_is_noticed(copy, tmp_path, settled):
     samples = list_samples(copy)
     before = build_cache(samples, tmp_path / "cache", **SIZE).images[0].copy()
-    shutil.copy(samples["image_path"][1], samples["image_path"][0])
+    for column in ("image_path", "mask_path"):
+        shutil.copy(samples[column][1], samples[column][0])
     os.utime(samples["image_path"][0], ns=(1, 1))
     assert not np.array_equal(before, build_cache(samples, tmp_path / "cache", **SIZE).images[0])
 
@@ -164,3 +166,15 @@ def test_a_build_that_fails_leaves_nothing(copy, tmp_path):
     with pytest.raises(InputError):
         build_cache(samples, tmp_path / "cache", **SIZE)
     assert caches(tmp_path / "cache") == []
+
+
+def test_a_mask_of_another_size_than_its_image_is_named_and_leaves_no_cache(phantoms, tmp_path):
+    samples = list_samples(phantoms)[:3]
+    mask = read_mask(samples["mask_path"][1])
+    cv2.imwrite(str(tmp_path / "small.png"), mask[:-1] * 255)
+    samples.loc[1, "mask_path"] = str(tmp_path / "small.png")
+    height, width = mask.shape
+    words = f"small.png is {width} x {height - 1} pixels but its image is {width} x {height}; export the mask"
+    with pytest.raises(InputError, match=words):
+        build_cache(samples, tmp_path / "cache", **SIZE)
+    assert not caches(tmp_path / "cache")

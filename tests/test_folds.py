@@ -11,6 +11,7 @@ from seglib.folds import (
     prepare_folds,
     read_folds,
     read_groups,
+    reopen_folds,
     select_held_out,
     split_samples,
     write_folds,
@@ -159,6 +160,17 @@ def test_kept_folds_that_divide_a_new_group_are_refused(tmp_path):
     groups[other] = groups[one]
     with pytest.raises(InputError, match="which are of one group"):
         prepare_folds(path, samples, np.zeros(4), n_folds=2, seed=0, groups=groups)
+
+
+def test_reopened_folds_are_those_kept_and_heed_groups_that_have_come_since(tmp_path):
+    path, samples = tmp_path / "folds.csv", table(4)
+    kept = prepare_folds(path, samples, np.zeros(4), n_folds=2, seed=0)
+    pd.testing.assert_frame_equal(reopen_folds(path, samples, tmp_path), kept)
+    one, other = (samples["sample_id"][int(np.argmax(kept["fold"] == number))] for number in (0, 1))
+    lines = [f"{name},{'ann' if name in (one, other) else name}" for name in samples["sample_id"]]
+    (tmp_path / "groups.csv").write_text("\n".join(["sample_id,group", *lines]))
+    with pytest.raises(InputError, match="which are of one group"):
+        reopen_folds(path, samples, tmp_path)
 
 
 def test_folds_of_before_there_were_groups_are_still_read(tmp_path):

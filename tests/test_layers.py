@@ -32,7 +32,7 @@ ALLOWED = {
     "drift": {"traits"},
     "checks": LEAF | {"duplicates", "images", "progress", "scratch", "ahead", "traits"},
     "problems": LEAF | {"checks", "duplicates", "folds", "images", "samples", "traits"},
-    "cache": {"images", "paths", "progress", "ahead"},
+    "cache": LEAF | {"images", "paths", "progress", "ahead"},
     "ahead": set(),
     "clock": set(),
     "allocator": set(),
