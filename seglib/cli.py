@@ -40,7 +40,7 @@ def _stop(sentence: str, code: int) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from seglib import ranks, report, runs
+    from seglib import orders, ranks, report, runs
 
     names = runs.choose_notebooks(arguments.only)
     settings = runs.parse_settings(arguments.preset, arguments.set)
@@ -55,7 +55,7 @@ def _run(arguments: argparse.Namespace) -> None:
         _say_duration(config.make_config(arguments.preset, **settings), len(train))
     paths.resolve_output_dir(output_dir, create=True)
     facts = {"preset": arguments.preset, "settings": settings, "data_hash": data_hash}
-    with ranks.lead(output_dir):
+    with orders.lead(output_dir):
         runs.run_notebooks(names, data_dir=data_dir, output_dir=output_dir, **facts)
     print(f"report      {report.write_report(output_dir)}")
     if (output_dir / "submission.csv").exists():
@@ -64,11 +64,11 @@ def _run(arguments: argparse.Namespace) -> None:
 
 def _join(names: Sequence[str], output_dir: Path) -> None:
     """Train with the process that runs the notebooks, as torchrun or SLURM started several."""
-    from seglib import ranks
+    from seglib import orders
     from seglib.training import members
 
     if "02_training" in names:
-        members.fit_members(*ranks.await_order(output_dir))
+        members.fit_members(*orders.await_order(output_dir))
 
 
 def _grid(arguments: argparse.Namespace) -> None:

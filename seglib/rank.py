@@ -9,8 +9,8 @@ from pathlib import Path
 from threading import Thread
 
 from seglib.errors import InputError, MemoryShortageError
+from seglib.orders import GRACE_SECONDS, REFUSAL, SHORTAGE, read_order
 from seglib.paths import write_text
-from seglib.ranks import GRACE_SECONDS, REFUSAL, SHORTAGE, read_order
 from seglib.training.members import fit_members
 
 
@@ -18,7 +18,7 @@ def main(words: Sequence[str]) -> int:
     """Do what the order says: 0, or 2 for something the user can mend, or 130 when interrupted.
 
     Args:
-        words: the folder that ``ranks.write_order`` left; and ``--stop-with-stdin``, to stop when the standard input
+        words: the folder that ``orders.write_order`` left; and ``--stop-with-stdin``, to stop when the standard input
             closes, as it does when the process that holds its other end is gone.
     """
     folder = Path(words[0])

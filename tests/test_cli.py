@@ -268,12 +268,12 @@ def test_a_clean_set_leaves_with_zero_and_a_missing_one_with_two(phantoms, tmp_p
 
 
 def test_a_process_that_others_lead_trains_their_order_and_does_nothing_else(phantoms, tmp_path, monkeypatch):
-    from seglib import ranks
+    from seglib import orders, ranks
     from seglib.training import members
 
     trained = []
     monkeypatch.setattr(ranks, "find_rank", lambda: ranks.Rank(1, 2))
-    monkeypatch.setattr(ranks, "await_order", lambda place: ("samples", "folds", "config", place, "cache"))
+    monkeypatch.setattr(orders, "await_order", lambda place: ("samples", "folds", "config", place, "cache"))
     monkeypatch.setattr(members, "fit_members", lambda *order: trained.append(order))
     words = ["run", "--data", str(phantoms), "--out", str(tmp_path / "out")]
     assert main(words) == main([*words, "--only", "03,04"]) == 0

@@ -36,7 +36,8 @@ ALLOWED = {
     "ahead": set(),
     "clock": set(),
     "allocator": set(),
-    "ranks": LEAF | {"clock", "config", "paths", "progress"},
+    "ranks": LEAF | {"config"},
+    "orders": LEAF | {"clock", "config", "paths", "progress", "ranks"},
     "batches": LEAF | {"cache", "config", "ranks"},
     "weights": LEAF | {"mounts"},
     "models": LEAF | {"config", "weights"},
@@ -45,8 +46,8 @@ ALLOWED = {
     "checkpoints": LEAF | {"config", "models", "paths"},
     "training": LEAF
     | {"allocator", "batches", "checkpoints", "clock", "config", "durations", "folds", "losses", "memory", "metrics"}
-    | {"models", "mounts", "paths", "progress", "ranks"},
-    "rank": LEAF | {"paths", "ranks", "training"},
+    | {"models", "mounts", "orders", "paths", "progress", "ranks"},
+    "rank": LEAF | {"orders", "paths", "training"},
     "probabilities": LEAF | {"ahead", "allocator", "config", "images", "memory", "models", "progress", "ranks"},
     "held_out": LEAF | {"checkpoints", "folds", "paths", "probabilities", "progress"},
     "masks": LEAF | {"metrics"},

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
-from seglib import durations, ranks
+from seglib import durations, orders
 from seglib.batches import make_loaders
 from seglib.checkpoints import load_checkpoint, load_members
 from seglib.clock import start_of_clock
@@ -20,16 +20,14 @@ from seglib.config import make_config
 from seglib.errors import InputError
 from seglib.losses import LOSSES
 from seglib.models import build_model, scale_images
+from seglib.orders import Order, read_order, write_order
 from seglib.ranks import (
     ALONE,
-    Order,
     Rank,
     count_devices,
     describe_devices,
     find_device,
     find_rank,
-    read_order,
-    write_order,
 )
 from seglib.training.segmenter import Segmenter
 
@@ -282,8 +280,8 @@ def start(data, tiny, tmp_path, monkeypatch):
     """Start a few lines of Python in place of the training processes."""
 
     def start_(code):
-        monkeypatch.setattr(ranks, "_command", lambda folder, count: [sys.executable, "-u", "-c", code, str(folder)])
-        ranks.start_ranks(Order(*data, tiny, tmp_path / "run", tmp_path / "cache"), 2)
+        monkeypatch.setattr(orders, "_command", lambda folder, count: [sys.executable, "-u", "-c", code, str(folder)])
+        orders.start_ranks(Order(*data, tiny, tmp_path / "run", tmp_path / "cache"), 2)
 
     yield start_
     assert not (tmp_path / "run" / ".ranks").exists()
@@ -296,7 +294,7 @@ def test_what_the_processes_print_is_printed_here_and_their_warnings_are_not(sta
 
 def test_a_line_is_printed_before_the_next_one_comes(start, monkeypatch):
     seen = []
-    monkeypatch.setattr(ranks, "_print_piece", lambda text: seen.append((time.monotonic(), text)))
+    monkeypatch.setattr(orders, "_print_piece", lambda text: seen.append((time.monotonic(), text)))
     start("import time; print('one'); time.sleep(0.5); print('two')")
     assert "".join(text for _, text in seen) == "one\ntwo\n"
     assert seen[-1][0] - seen[0][0] > 0.3
@@ -424,9 +422,9 @@ def test_two_train_a_network_that_has_weights_without_a_gradient(train):
 
 def test_processes_that_are_started_share_the_clock_of_their_starter(monkeypatch):
     monkeypatch.setenv("SEGLIB_STARTED", "1234.5")
-    assert ranks._environment(2)["SEGLIB_STARTED"] == "1234.5"
+    assert orders._environment(2)["SEGLIB_STARTED"] == "1234.5"
     monkeypatch.delenv("SEGLIB_STARTED")
-    assert float(ranks._environment(2)["SEGLIB_STARTED"]) == pytest.approx(start_of_clock(), abs=1)
+    assert float(orders._environment(2)["SEGLIB_STARTED"]) == pytest.approx(start_of_clock(), abs=1)
 
 
 # the first of several processes runs the notebooks, the others wait for what these train
@@ -437,9 +435,9 @@ def job(monkeypatch):
     """This process as one of two that torchrun started."""
 
     def pretend(index):
-        monkeypatch.setattr(ranks, "find_rank", lambda: Rank(index, 2, 1))
+        monkeypatch.setattr(orders, "find_rank", lambda: Rank(index, 2, 1))
         monkeypatch.setenv("TORCHELASTIC_RUN_ID", "job")
-        monkeypatch.setattr(ranks, "LOOK_SECONDS", 0.01)
+        monkeypatch.setattr(orders, "LOOK_SECONDS", 0.01)
 
     return pretend
 
@@ -449,7 +447,7 @@ def wait_for_order(folder):
 
     def wait():
         try:
-            got.append(ranks.await_order(folder))
+            got.append(orders.await_order(folder))
         except InputError as error:
             got.append(error)
 
@@ -469,23 +467,23 @@ def test_who_waits_gets_the_order_that_a_notebook_gives(job, data, tiny, tmp_pat
         seen.extend([command, env])
         return 0, ""
 
-    monkeypatch.setattr(ranks, "_run_and_listen", run)
-    with ranks.lead(tmp_path / "run"):
+    monkeypatch.setattr(orders, "_run_and_listen", run)
+    with orders.lead(tmp_path / "run"):
         time.sleep(0.1)
         assert not got
-        ranks.start_ranks(order, 2)
+        orders.start_ranks(order, 2)
     assert got[0].config == tiny
     pd.testing.assert_frame_equal(got[0].folds, data[1], check_dtype=False)
     assert "torch.distributed.run" not in seen[0]  # one process more, beside those that were started already
-    assert ranks.PLACE not in seen[1]  # which is led
+    assert orders.PLACE not in seen[1]  # which is led
     assert not list((tmp_path / "run").glob(".order-*"))
-    assert not ranks.is_leading()
+    assert not orders.is_leading()
 
 
 def test_who_waits_is_told_if_the_first_process_ends_before_it_trains(job, tmp_path):
     job(0)
     thread, got = wait_for_order(tmp_path)
-    with ranks.lead(tmp_path):
+    with orders.lead(tmp_path):
         time.sleep(0.1)
     thread.join(10)
     assert "ended before it trained" in str(got[0])
@@ -494,11 +492,11 @@ def test_who_waits_is_told_if_the_first_process_ends_before_it_trains(job, tmp_p
 def test_what_a_killed_job_left_is_not_taken_for_an_order(job, data, tiny, tmp_path):
     job(0)
     write_order(tmp_path / ".order-job" / "order", Order(*data, tiny, tmp_path, tmp_path))
-    with ranks.lead(tmp_path):
+    with orders.lead(tmp_path):
         assert not (tmp_path / ".order-job" / "order").exists()
 
 
 def test_alone_nobody_is_led(tmp_path):
-    with ranks.lead(tmp_path):
-        assert not ranks.is_leading()
+    with orders.lead(tmp_path):
+        assert not orders.is_leading()
     assert not list(tmp_path.iterdir())

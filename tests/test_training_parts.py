@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from seglib import rank, ranks
+from seglib import orders, rank
 from seglib.batches import make_loaders
 from seglib.checkpoints import load_checkpoint
 from seglib.config import make_config
@@ -285,10 +285,10 @@ def test_a_shortage_of_memory_is_told_from_other_refusals_across_processes(data,
         raise kind("größer cannot be; set it smaller")
 
     monkeypatch.setattr(rank, "fit_members", refuse)
-    monkeypatch.setattr(ranks, "_run_and_listen", lambda command, _: (rank.main([command[-1]]), ""))
-    monkeypatch.setattr(ranks, "_command", lambda folder, _: [str(folder)])
+    monkeypatch.setattr(orders, "_run_and_listen", lambda command, _: (rank.main([command[-1]]), ""))
+    monkeypatch.setattr(orders, "_command", lambda folder, _: [str(folder)])
     with pytest.raises(InputError, match="^größer cannot be; set it smaller$") as caught:
-        ranks.start_ranks(ranks.Order(*data, tiny, tmp_path / "run", tmp_path / "cache"), 2)
+        orders.start_ranks(orders.Order(*data, tiny, tmp_path / "run", tmp_path / "cache"), 2)
     assert type(caught.value) is kind
 
 
@@ -344,7 +344,7 @@ sys.exit(main(sys.argv[1:]))
 
 @pytest.mark.slow
 def test_two_processes_of_which_one_runs_out_of_memory_go_on_together(train, monkeypatch, tmp_path, capfd):
-    script, command = tmp_path / "short.py", ranks._command
+    script, command = tmp_path / "short.py", orders._command
     script.write_text(SHORT)
 
     def with_script(folder, count):
@@ -354,7 +354,7 @@ def test_two_processes_of_which_one_runs_out_of_memory_go_on_together(train, mon
 
     whole, alone = train("alone", epochs=3)
     capfd.readouterr()
-    monkeypatch.setattr(ranks, "_command", with_script)
+    monkeypatch.setattr(orders, "_command", with_script)
     history, folder = train("run", epochs=3, devices=2)
     lines = capfd.readouterr().out.splitlines()
     assert lines[1] == "out of memory at 2 images at once; going on with 1 at once, 4 per step as before"

@@ -17,8 +17,9 @@ from seglib.folds import split_samples
 from seglib.memory import describe_division, divide_further, is_out_of_memory
 from seglib.models import build_model
 from seglib.mounts import is_hidden_rerun
+from seglib.orders import Order, is_leading, start_ranks
 from seglib.paths import write_text
-from seglib.ranks import Order, any_rank, count_devices, find_rank, is_leading, share_batch, start_ranks
+from seglib.ranks import any_rank, count_devices, find_rank, share_batch
 
 
 def fit_members(
