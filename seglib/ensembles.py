@@ -64,7 +64,10 @@ def _read_finished(run: Path) -> dict[str, Any]:
     absent = [name for name in (held_out.NAME, "folds.csv", "history.csv") if not (run / name).exists()]
     if manifest is None or absent or "config" not in manifest:
         raise InputError(f"{run} is not a finished run; run the notebooks 02 to 04 there first")
-    return manifest | {"config": Config(**manifest["config"])}
+    try:
+        return manifest | {"config": Config(**manifest["config"])}
+    except TypeError:
+        raise InputError(f"{run} was made by another version of seglib; run it again in another folder") from None
 
 
 def _are_folds(runs: Sequence[Path], configs: Sequence[Config]) -> bool:
@@ -80,8 +83,8 @@ def _are_folds(runs: Sequence[Path], configs: Sequence[Config]) -> bool:
     if first.folds > 1:
         return False
     divisions = [_read_division(run) for run in runs]
-    held_out = [one == config.fold for one, config in zip(divisions, configs, strict=True)]
-    if all(rows.equals(held_out[0]) for rows in held_out):
+    chosen = [division == config.fold for division, config in zip(divisions, configs, strict=True)]
+    if all(rows.equals(chosen[0]) for rows in chosen):
         return False
     for run, config, division in zip(runs, configs, divisions, strict=True):
         if not division.equals(divisions[0]):

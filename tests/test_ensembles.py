@@ -38,6 +38,7 @@ ENSEMBLES = {
     "other data": (lambda a, b: [a, b], {}, {"data_hash": "other"}, "on other data"),
     "other images": (lambda a, b: [a, b], {}, {"held_out": "b"}, "hold out different images"),
     "folds and none": (lambda a, b: [a, b], {"folds": 2}, {}, "hold out different images"),
+    "another version": (lambda a, b: [a, b], {}, {"config": {"gone": 1}}, "b was made by another version of seglib"),
     "no run": (lambda a, b: [a, b.parent / "c"], {}, {}, "c is not a finished run"),
 }
 
