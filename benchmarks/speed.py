@@ -8,7 +8,8 @@ second, so that a table of fewer turns can be written at any time. What was meas
 revision is not measured again, so a bench goes on after a stop. ``--only epoch,loader`` measures some rows; the row
 ``reach``, the way to a Dice of 0.92, takes a quarter of an hour a turn and is measured only so. ``--quick``
 tries everything in a minute and means nothing, ``--only-table`` writes the table of what there is. On a GPU the same
-command adds its own rows. The contenders are in ``contenders/``, the table is written by ``speed_table.py``.
+command has rows of its own, with networks of the size that a GPU is for. The contenders are in ``contenders/``, the
+table is written by ``speed_table.py``.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+import torch
 
 from contenders.job import STARTED, Job
 from seglib.downloads import get_data
@@ -35,9 +37,9 @@ from seglib.synthetic import write_phantoms
 from speed_table import describe_speed
 
 HERE = Path(__file__).resolve().parent
-SIZES = {"plain": 128, "lite2": 192}  # pixels, by network
+SIZES = {"plain": 128, "lite2": 192, "full": 320, "resnet34": 320}  # pixels, by network
 VALIDATION = 2  # images held out for seglib, which does not train without any
-BATCH = 16
+BATCH = {"plain": 16, "lite2": 16, "full": 32, "resnet34": 32}
 QUICK = {"images": 8, "repeats": 2, "size": 32, "batch": 4, "threads": 1}
 
 
@@ -62,12 +64,12 @@ STEP = {"ours": "ours:step", "plain": "plain:step", "chip": "chip:measure"}
 TRAIN = {"ours": "ours:train", "plain": "plain:train", "monai": "monai_cached:train", "seed": "seed:train"}
 LOAD = {"ours": "ours:load", "plain": "plain:load", "monai": "monai_cached:load"}
 REACH = {"ours": "ours:reach", "plain": "plain:reach"}
-ROWS = [
+CPU_ROWS = [
     Row("imports", {"ours": "imports:seglib_modules", "torch": "imports:torch_alone"}, "plain", 0, 1),
     Row("start", START | {"monai": "monai_cached:start"}, "lite2", 800, 1, prepare="ours:fill_cache"),
-    Row("step", STEP, "plain", BATCH, 6),
+    Row("step", STEP, "plain", BATCH["plain"], 6),
     Row("epoch", TRAIN, "plain", 128, 2),
-    Row("step", STEP, "lite2", BATCH, 3),
+    Row("step", STEP, "lite2", BATCH["lite2"], 3),
     Row("epoch", TRAIN, "lite2", 48, 2),
     Row("loader", LOAD, "lite2", 160, 3),
     Row("loader", LOAD, "lite2", 160, 4, native=True),
@@ -75,6 +77,16 @@ ROWS = [
     Row("reach", REACH, "lite2", 10**6, 8, size=128, held_out=0.2, on_demand=True),
     Row("rle", {"ours": "run_lengths:ours", "coco": "run_lengths:coco", "loop": "run_lengths:loop"}, "plain", 32, 2),
 ]
+GPU_ROWS = [
+    Row("step", STEP, "full", BATCH["full"], 20),
+    Row("epoch", TRAIN, "full", 800, 6),
+    Row("step", STEP, "resnet34", BATCH["resnet34"], 40),
+    Row("epoch", TRAIN, "resnet34", 800, 6),
+    Row("loader", LOAD, "resnet34", 800, 6),
+    Row("predict", {"ours": "ours:predict", "plain": "plain:predict"}, "lite2", 320, 3),
+    Row("reach", REACH, "lite2", 10**6, 8, size=128, held_out=0.2, on_demand=True),
+]
+ROWS = GPU_ROWS if torch.cuda.is_available() else CPU_ROWS
 
 
 def main() -> None:
@@ -152,7 +164,7 @@ def make_job(row: Row, folder: Path, pairs: list, *, quick: bool, threads: int, 
     room = len(pairs) - held_out
     if room < 1:
         raise InputError(f"{folder} holds {len(pairs)} image(s); a bench needs {VALIDATION + 1}")
-    batch = min(QUICK["batch"] if quick else BATCH, max(1, room // 2))
+    batch = min(QUICK["batch"] if quick else BATCH[row.network], max(1, room // 2))
     count = min(row.images, QUICK["images"] if quick else row.images, room) // batch * batch
     places = np.linspace(0, len(pairs) - 1, count + held_out).round().astype(int)
     if row.held_out:  # names may follow what is shown, so that the last ones would be of one kind

@@ -10,12 +10,13 @@ AHEAD = 16  # things under way or done, for each core
 Thing, Done = TypeVar("Thing"), TypeVar("Done")
 
 
-def map_on_cores(function: Callable[[Thing], Done], things: Iterable[Thing]) -> Iterator[Done]:
+def map_on_cores(function: Callable[[Thing], Done], things: Iterable[Thing], *, ahead: int = AHEAD) -> Iterator[Done]:
     """``function`` of each thing, in order, by a thread for each core; image libraries let them run at once.
 
     Args:
         function: what is computed of each thing.
-        things: may be a generator; they are taken as they are needed.
+        things: may be a generator; they are taken as they are needed, in the caller's thread.
+        ahead: how many are under way or done for each core, 1 or more; few, where each is large.
 
     Yields:
         What ``function`` returned; where it raised, that is raised here, and the rest is not begun.
@@ -26,7 +27,7 @@ def map_on_cores(function: Callable[[Thing], Done], things: Iterable[Thing]) -> 
     """
     cores = os.cpu_count() or 1
     with ThreadPoolExecutor(cores) as pool:
-        yield from map_ahead(pool, function, things, ahead=AHEAD * cores)
+        yield from map_ahead(pool, function, things, ahead=ahead * cores)
 
 
 def map_ahead(

@@ -1,111 +1,62 @@
-"""Table -> tensors: augmentation, data set, loaders. albumentations lives here only."""
+"""Table -> tensors: data set and loaders."""
 
 import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from random import Random
+from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
+from seglib.augmentation import Drawer, Transform, augment_pair, make_augmentation
 from seglib.cache import Cache, build_cache
 from seglib.config import Config
 from seglib.errors import InputError
 from seglib.ranks import ALONE, Rank, share_batch
+from seglib.warps import merge_draws
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # before its import, which otherwise asks the network
-
-import albumentations as A  # noqa: N812
-import cv2
-
-Batch = dict[str, torch.Tensor]
-EDGE = {"border_mode": cv2.BORDER_REFLECT_101, "mask_interpolation": cv2.INTER_NEAREST}  # of every bending transform
-
-
-def make_transform(channels: int, symmetries: int = 8) -> A.Compose:
-    """The standard augmentation of training: flips, quarter turns, affine, elastic, brightness and contrast.
-
-    It maps an image uint8 (H, W, C) and its mask uint8 (H, W) in {0, 1} to another pair of those shapes and dtypes;
-    masks are sampled at the nearest pixel. What it draws depends on the seed given before each call.
-
-    Args:
-        channels: 1 or 3; only colour images change their hue and saturation.
-        symmetries: of the square that are drawn from: 1 none, 2 left and right, 4 mirrors, 8 and quarter turns. A chest
-            has its heart on the left and its lungs upright: 1 or 2.
-    """
-    affine = {"scale": (0.8, 1.2), "rotate": (-30, 30), "translate_percent": (-0.08, 0.08), "shear": (-6, 6)}
-    colour = [A.HueSaturationValue(8, 20, 8, p=0.3)] if channels == 3 else []
-    return A.Compose(
-        [
-            *_square_symmetries(symmetries),
-            A.Affine(**affine, **EDGE, p=0.7),
-            A.ElasticTransform(alpha=60, sigma=8, approximate=True, **EDGE, p=0.15),
-            A.RandomBrightnessContrast(0.2, 0.2, p=0.5),
-            *colour,
-        ]
-    )
-
-
-def make_strong_transform(channels: int, symmetries: int = 8) -> A.Compose:
-    """The strong augmentation: the standard one with a wider reach, and blur, noise, gamma and covered patches.
-
-    The same contract as ``make_transform``. Covered patches are gray in the image and leave the mask as it is: the
-    network has to complete what a hair, a ruler or a wire hides.
-    """
-    affine = {"scale": (0.7, 1.4), "rotate": (-45, 45), "translate_percent": (-0.12, 0.12), "shear": (-10, 10)}
-    colour = [A.HueSaturationValue(12, 30, 12, p=0.5)] if channels == 3 else []
-    patches = {"num_holes_range": (1, 4), "hole_height_range": (0.05, 0.2), "hole_width_range": (0.05, 0.2)}
-    return A.Compose(
-        [
-            *_square_symmetries(symmetries),
-            A.Affine(**affine, **EDGE, p=0.8),
-            A.ElasticTransform(alpha=80, sigma=8, approximate=True, **EDGE, p=0.25),
-            A.RandomBrightnessContrast(0.25, 0.25, p=0.6),
-            A.RandomGamma((70, 140), p=0.3),
-            *colour,
-            A.OneOf([A.GaussianBlur((3, 5)), A.GaussNoise((0.02, 0.06))], p=0.2),
-            A.CoarseDropout(**patches, fill=128, p=0.25),
-        ]
-    )
-
-
-def _square_symmetries(count: int) -> list[A.BasicTransform]:
-    flips = [A.HorizontalFlip(p=0.5), A.VerticalFlip(p=0.5), A.RandomRotate90(p=0.5)]
-    return flips[: count.bit_length() - 1]
+Batch = dict[str, Any]
 
 
 class SampleDataset(Dataset):
-    """Samples as tensors, augmented where a transform is given.
+    """Samples as tensors, augmented where a transform is given, or to be augmented by ``warps`` where a drawer is.
 
     An entry is asked for by its row and a seed for what is drawn: the same pair gives the same tensors everywhere, so
     neither the number of workers nor a resumed run changes the augmentation, and no two epochs share it.
     """
 
-    def __init__(self, cache: Cache, rows: np.ndarray, transform: A.Compose | None = None) -> None:
+    def __init__(self, cache: Cache, rows: np.ndarray, how: Transform | Drawer | None = None) -> None:
         self.cache = cache
         self.rows = rows  # which rows of the cache these samples are
-        self.transform = transform
+        self.how = how
 
     def __len__(self) -> int:
         """Number of samples."""
         return len(self.rows)
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
-        """``image`` uint8 (C, H, W), ``mask`` uint8 (1, H, W) in {0, 1} and the ``row``."""
+        """``image`` uint8 (C, H, W), ``mask`` uint8 (1, H, W) in {0, 1}, the ``row``, and ``draws`` of a drawer."""
         row, seed = key
         place = self.rows[row]
         image, mask = np.array(self.cache.images[place]), np.array(self.cache.masks[place])
-        if self.transform is not None:
-            # one stream for all steps; set_random_seed would give each the same one, and they would all draw alike
-            self.transform.set_random_state(np.random.default_rng(seed), Random(seed))
-            image, mask = self.transform(image=image, mask=mask).values()
-            image = image.reshape(*mask.shape, -1)  # some transforms drop a single channel's axis
+        drawn = {"draws": self.how.draw(image, seed)} if isinstance(self.how, Drawer) else {}
+        if self.how is not None and not drawn:
+            image, mask = augment_pair(self.how, image, mask, seed)
         image_chw = np.ascontiguousarray(image.transpose(2, 0, 1))
         mask_1hw = np.ascontiguousarray(mask[None])
-        return {"image": torch.from_numpy(image_chw), "mask": torch.from_numpy(mask_1hw), "row": torch.tensor(row)}
+        tensors = {"image": torch.from_numpy(image_chw), "mask": torch.from_numpy(mask_1hw)}
+        return tensors | {"row": torch.tensor(row)} | drawn
+
+
+def collate(samples: list[Batch]) -> Batch:
+    """Samples stacked, and what was drawn for them by kinds of change (``warps.merge_draws``)."""
+    tensors = [{name: value for name, value in sample.items() if name != "draws"} for sample in samples]
+    draws = [sample["draws"] for sample in samples if "draws" in sample]
+    return default_collate(tensors) | ({"draws": merge_draws(draws)} if draws else {})
 
 
 class SeededSampler(Sampler[tuple[int, int]]):
@@ -156,7 +107,8 @@ def make_loaders(
 
     Returns:
         Two loaders of batches: ``image`` uint8 (N, C, H, W), ``mask`` uint8 (N, 1, H, W) in {0, 1} and ``row`` (N,).
-        With ``config.accumulate`` above 1 the first one gives each batch in so many parts.
+        With ``config.accumulate`` above 1 the first one gives each batch in so many parts. Where the device augments,
+        its batches hold ``draws`` and are augmented by ``warps.augment_batch``.
 
     Raises:
         InputError: if the processes cannot share a batch, or are more than the training images.
@@ -164,9 +116,9 @@ def make_loaders(
     size = {"size": config.image_size, "channels": config.in_channels, "white": config.white}
     both = pd.concat([train, val]).sort_values("sample_id", ignore_index=True)  # so that all folds share one cache
     cache, place = build_cache(both, cache_dir, **size), pd.Series(both.index, both["sample_id"])
-    make = {"none": lambda *_: None, "standard": make_transform, "strong": make_strong_transform}[config.augment]
-    transform = make(config.in_channels, config.symmetries)
-    train_data = SampleDataset(cache, place[train["sample_id"]].to_numpy(), transform)
+    transform = make_augmentation(config)
+    how = Drawer(transform) if transform is not None and augments_on_device(config) else transform
+    train_data = SampleDataset(cache, place[train["sample_id"]].to_numpy(), how)
     val_data = SampleDataset(cache, place[val["sample_id"]].to_numpy())
     if rank.count > len(train_data):
         raise InputError(f"{len(train_data)} training images cannot be shared by {rank.count} processes; set devices=1")
@@ -203,6 +155,7 @@ def _loader(data: SampleDataset, sampler: SeededSampler, batch_size: int, config
         data,
         batch_size=batch_size,
         sampler=sampler,
+        collate_fn=collate,
         num_workers=workers,
         worker_init_fn=_one_thread,
         persistent_workers=workers > 0,
@@ -212,6 +165,11 @@ def _loader(data: SampleDataset, sampler: SeededSampler, batch_size: int, config
 
 def _one_thread(_: int) -> None:
     cv2.setNumThreads(0)  # workers are the parallelism; threads inside them fight over the cores
+
+
+def augments_on_device(config: Config) -> bool:
+    """Whether the loader only draws what happens to the images: on a GPU, unless ``config.augment_on`` has it else."""
+    return config.augment_on == "device" or (config.augment_on == "auto" and torch.cuda.is_available())
 
 
 def _worker_count(config: Config, rank: Rank) -> int:

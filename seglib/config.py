@@ -14,6 +14,7 @@ OPTIMIZERS = ("adam", "adamw")
 SCHEDULES = ("plateau", "onecycle", "cosine")
 LOSSES = ("bce", "dice", "focal", "tversky", "lovasz")  # the terms a loss is summed from
 AUGMENTS = ("none", "standard", "strong")
+AUGMENT_PLACES = ("auto", "loader", "device")
 NORMS = ("none", "batch", "instance")
 PRECISIONS = ("auto", "32", "bf16", "16")
 WEIGHT_SUFFIXES = (".pth", ".pt", ".safetensors")
@@ -47,6 +48,7 @@ class Config:
     fold: int = 0  # which fold of folds.csv validates, where folds is 1
     symmetries: int = 8  # of the square that the images have: 1 none, 2 left and right, 4 mirrors, 8 and turns
     augment: str = "standard"  # none, standard (flips, turns, affine, elastic, brightness) or strong (and more of all)
+    augment_on: str = "auto"  # who augments: the loader, or the device, by batches; auto: a GPU if there is one
     num_workers: int = -1  # loader processes; -1: chosen from the machine
     # training
     batch_size: int = 16  # images per step
@@ -128,11 +130,11 @@ class Config:
         return (self.seed + 1000 * self.fold) % 2**32
 
 
-# Fields of where and how long a run computes: they change nothing in its results but rounding, and batch statistics
-# where a batch is divided; a resumed run may change them.
+# Fields of where and how long a run computes: they change nothing in its results but rounding (that of augmented images
+# as well, by a fraction of a gray level), and batch statistics where a batch is divided; a resumed run may change them.
 # Not so tile: windows change the maps a little, and with them the scores and the rules of masks.json; and prediction
 # takes it from the checkpoint, so that another one in a run that is trained would be accepted and do nothing.
-CIRCUMSTANCES = frozenset({"num_workers", "max_hours", "devices", "accumulate", "compile"})
+CIRCUMSTANCES = frozenset({"augment_on", "num_workers", "max_hours", "devices", "accumulate", "compile"})
 
 _CHOICES = {
     "norm": NORMS,
@@ -144,6 +146,7 @@ _CHOICES = {
     "symmetries": SYMMETRIES,
     "tta": SYMMETRIES,
     "augment": AUGMENTS,
+    "augment_on": AUGMENT_PLACES,
 }
 _RANGES = {
     "white": (0.001, 2**32),

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from seglib.ahead import map_on_cores
 from seglib.errors import InputError
 from seglib.metrics import boundary_scores, compare_scores, count_pixels, describe_comparison, overlap_scores
 
@@ -26,8 +27,8 @@ def score_masks(sample_ids: Iterable[str], preds: Iterable[np.ndarray], masks: I
     Raises:
         ValueError: if a pair differs in size, or there are not as many of each.
     """
-    rows = [_score(*triple) for triple in zip(sample_ids, preds, masks, strict=True)]
-    return pd.DataFrame(rows)
+    triples = zip(sample_ids, preds, masks, strict=True)
+    return pd.DataFrame(list(map_on_cores(lambda triple: _score(*triple), triples, ahead=1)))
 
 
 def read_scores(path: Path) -> pd.DataFrame:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from sklearn.model_selection import KFold
 
+from seglib.ahead import map_on_cores
 from seglib.errors import InputError
 from seglib.metrics import compare_scores
 from seglib.paths import write_text
@@ -268,4 +269,5 @@ def _checked(found: dict[str, Any]) -> MaskRules:
 
 def collect_scores(probabilities: Iterable[np.ndarray], masks: Iterable[np.ndarray]) -> np.ndarray:
     """``score_rules`` of every image: (N, candidates)."""
-    return np.stack([score_rules(*pair) for pair in zip(probabilities, masks, strict=True)])
+    pairs = zip(probabilities, masks, strict=True)
+    return np.stack(list(map_on_cores(lambda pair: score_rules(*pair), pairs, ahead=1)))

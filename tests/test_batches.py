@@ -1,16 +1,13 @@
 import hashlib
 
-import albumentations as A  # noqa: N812
 import numpy as np
 import pytest
 import torch
 
-from seglib.batches import SampleDataset, SeededSampler, make_loaders, make_strong_transform, make_transform
-from seglib.cache import Cache, build_cache
+from seglib.batches import SeededSampler, augments_on_device, make_loaders
+from seglib.cache import build_cache
 from seglib.config import make_config
 from seglib.samples import list_samples
-
-FLIPS = {A.HorizontalFlip, A.VerticalFlip, A.RandomRotate90}
 
 
 def fingerprints(loader):
@@ -26,13 +23,6 @@ def loaders(phantoms, tmp_path, tiny):
         return make_loaders(samples[:14], samples[14:].reset_index(drop=True), config, tmp_path)
 
     return make
-
-
-def square(size=64, channels=3):
-    image = np.zeros((1, size, size, channels), np.uint8)
-    mask = np.zeros((1, size, size), np.uint8)
-    image[0, 20:40, 10:30], mask[0, 20:40, 10:30] = 200, 1
-    return Cache(image, mask)
 
 
 def test_a_batch_is_uint8_and_its_masks_are_0_or_1(loaders):
@@ -66,6 +56,23 @@ def test_the_number_of_workers_changes_nothing_and_no_worker_repeats_another(loa
     alone, two = fingerprints(loaders()[0]), fingerprints(loaders(num_workers=2)[0])
     assert alone == two
     assert len(set(alone)) == len(alone)
+
+
+def test_the_number_of_workers_changes_nothing_in_what_is_drawn_for_a_device(loaders):
+    alone, two = (list(loaders(num_workers=count, augment_on="device", augment="strong")[0]) for count in (0, 2))
+    assert len(alone) == len(two) == 3
+    for batch, other in zip(alone, two, strict=True):
+        assert batch["draws"].keys() == other["draws"].keys() > {"warp"}
+        for kind, numbers in batch["draws"].items():
+            assert all(torch.equal(value, other["draws"][kind][name]) for name, value in numbers.items())
+        assert torch.equal(batch["image"], other["image"])
+
+
+def test_a_gpu_augments_unless_it_is_told_not_to(monkeypatch):
+    for gpu in (True, False):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda gpu=gpu: gpu)
+        wanted = [augments_on_device(make_config(augment_on=place)) for place in ("auto", "loader", "device")]
+        assert wanted == [gpu, False, True]
 
 
 def test_another_seed_is_another_epoch(loaders):
@@ -111,71 +118,6 @@ def test_a_training_set_smaller_than_a_batch_still_trains(loaders):
 def test_a_ragged_last_training_batch_is_left_out(loaders):
     train, _ = loaders()
     assert [len(batch["row"]) for batch in train] == [4, 4, 4]
-
-
-@pytest.mark.parametrize("make", [make_transform, make_strong_transform])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_the_mask_moves_with_the_image(channels, make):
-    data = SampleDataset(square(channels=channels), np.arange(1), without_patches(make(channels)))
-    overlaps = []
-    for seed in range(40):
-        sample = data[0, seed]
-        bright, mask = sample["image"][0] > sample["image"][0].max() // 2, sample["mask"][0] > 0
-        overlaps.append((bright & mask).sum() / (bright | mask).sum())
-    assert np.median(overlaps) > 0.9  # the image is resampled bilinearly, the mask at the nearest pixel
-    assert min(overlaps) > 0.75
-
-
-def without_patches(transform):
-    """A covered patch hides the square, which no comparison of image and mask survives."""
-    return A.Compose([step for step in transform if not isinstance(step, A.CoarseDropout)])
-
-
-def test_covered_patches_leave_the_mask_alone():
-    patches = [step for step in make_strong_transform(3) if isinstance(step, A.CoarseDropout)]
-    data = SampleDataset(square(), np.arange(1), A.Compose(patches))
-    samples = [data[0, seed] for seed in range(30)]
-    assert all(np.array_equal(sample["mask"][0], square().masks[0]) for sample in samples)
-    assert 0 < sum((sample["image"] == 128).any().item() for sample in samples) < 30
-
-
-@pytest.mark.parametrize("make", [make_transform, make_strong_transform])
-def test_augmentation_really_changes_place_shape_and_brightness(make):
-    data = SampleDataset(square(), np.arange(1), make(3))
-    samples = [data[0, seed] for seed in range(60)]
-    centres = {tuple(torch.nonzero(sample["mask"][0]).float().mean(dim=0).round().int().tolist()) for sample in samples}
-    areas = [int(sample["mask"].sum()) for sample in samples]
-    levels = [int(sample["image"].max()) for sample in samples]
-    assert len(centres) > 20
-    assert max(areas) > 1.2 * min(areas)
-    assert np.ptp(levels) > 30
-
-
-def test_the_steps_of_the_augmentation_are_drawn_independently_of_each_other():
-    """Given one seed each, all steps would see the same chance: both mirrors or none, and so on down the list."""
-    corner = np.zeros((1, 16, 16), np.uint8)
-    corner[0, :4, :4] = 1
-    flips = A.Compose([A.HorizontalFlip(p=0.5), A.VerticalFlip(p=0.5), A.InvertImg(p=0.5)])
-    data = SampleDataset(Cache(corner[..., None] * 255, corner), np.arange(1), flips)
-    samples = [data[0, seed] for seed in range(400)]
-    kinds = [(s["mask"].numpy().tobytes(), int(s["image"].sum()) > 16 * 255) for s in samples]
-    counts = [kinds.count(kind) for kind in set(kinds)]
-    assert len(counts) == 8
-    assert min(counts) > 25  # 50 each, give or take
-
-
-@pytest.mark.parametrize(("symmetries", "corners"), [(1, 1), (2, 2), (4, 4), (8, 4)])
-def test_only_the_symmetries_that_the_images_have_are_drawn(symmetries, corners):
-    """A bright corner moves to as many corners; a bar lies down only where quarter turns are allowed."""
-    corner, bar = (np.zeros((1, 16, 16), np.uint8) for _ in range(2))
-    corner[0, :4, :4], bar[0, 7:9, :] = 1, 1
-    flips = A.Compose([step for step in make_transform(1, symmetries) if type(step) in FLIPS])
-    seen = []
-    for mask in (corner, bar):
-        data = SampleDataset(Cache(mask[..., None] * 255, mask), np.arange(1), flips)
-        seen.append({data[0, seed]["mask"].numpy().tobytes() for seed in range(60)})
-    assert len(seen[0]) == corners
-    assert len(seen[1]) == (2 if symmetries == 8 else 1)
 
 
 def test_an_order_depends_on_seed_and_epoch_only():

@@ -38,7 +38,9 @@ ALLOWED = {
     "allocator": set(),
     "ranks": LEAF | {"config"},
     "orders": LEAF | {"clock", "config", "paths", "progress", "ranks"},
-    "batches": LEAF | {"cache", "config", "ranks"},
+    "augmentation": {"config"},
+    "warps": set(),
+    "batches": LEAF | {"augmentation", "cache", "config", "ranks", "warps"},
     "weights": LEAF | {"mounts"},
     "models": LEAF | {"config", "weights"},
     "memory": LEAF | {"config", "ranks"},
@@ -46,11 +48,11 @@ ALLOWED = {
     "checkpoints": LEAF | {"config", "models", "paths"},
     "training": LEAF
     | {"allocator", "batches", "checkpoints", "clock", "config", "durations", "folds", "losses", "memory", "metrics"}
-    | {"models", "mounts", "orders", "paths", "progress", "ranks"},
+    | {"models", "mounts", "orders", "paths", "progress", "ranks", "warps"},
     "rank": LEAF | {"orders", "paths", "training"},
     "probabilities": LEAF | {"ahead", "allocator", "config", "images", "memory", "models", "progress", "ranks"},
     "held_out": LEAF | {"checkpoints", "folds", "paths", "probabilities", "progress"},
-    "masks": LEAF | {"metrics"},
+    "masks": LEAF | {"ahead", "metrics"},
     "submission": LEAF | {"masks", "mounts", "paths"},
     "reruns": {"checks", "mounts", "probabilities", "samples", "submission"},
     "runs": LEAF | {"config", "paths"},
@@ -59,7 +61,7 @@ ALLOWED = {
     "leash": {"cli"},
     "kaggle": LEAF | {"config", "paths", "progress", "runs"},
     "calibration": {"metrics"},
-    "rules": LEAF | {"metrics", "paths"},
+    "rules": LEAF | {"ahead", "metrics", "paths"},
     "uncertainty": {"probabilities", "rules"},
     "predictions": LEAF | {"ahead", "probabilities", "ranks", "rules", "uncertainty"},
     "failures": {"images", "metrics", "progress", "ahead", "traits"},
@@ -67,7 +69,7 @@ ALLOWED = {
     "__main__": {"cli"},
 }
 ONLY_IN = {
-    "albumentations": "batches",
+    "albumentations": "augmentation",
     "dask": "grid",
     "distributed": "grid",
     "matplotlib": "figures",

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from seglib import cache
-from seglib.batches import make_transform
+from seglib.augmentation import make_transform
 from seglib.errors import InputError
 from seglib.metrics import dice_score
 from seglib.models import build_model

@@ -476,3 +476,22 @@ def test_what_is_no_checkpoint_is_named(tmp_path, name):
     (tmp_path / "text.ckpt").write_text("not a checkpoint")
     with pytest.raises(InputError, match=name):
         load_checkpoint(tmp_path / name)
+
+
+def test_the_network_sees_the_same_changes_wherever_images_are_augmented(train, monkeypatch):
+    seen = {}
+    real = Segmenter.training_step
+
+    def look(module, batch, step):
+        seen.setdefault(module.config.augment_on, []).append(batch)
+        return real(module, batch, step)
+
+    monkeypatch.setattr(Segmenter, "training_step", look)
+    for place in ("loader", "device"):
+        train(place, augment_on=place, augment="strong", epochs=1, image_size=64)
+    assert len(seen["loader"]) == len(seen["device"]) > 1
+    for theirs, ours in zip(*seen.values(), strict=True):
+        assert "draws" not in ours
+        assert ours["row"].tolist() == theirs["row"].tolist()
+        assert (ours["image"].float() - theirs["image"].float()).abs().mean() < 2
+        assert (ours["mask"] != theirs["mask"]).float().mean() < 0.01

@@ -18,7 +18,7 @@ from seglib.training import callbacks, loop, members
 from seglib.training.segmenter import Segmenter
 
 TIMES = ["seconds", "images_per_second", "wait_share"]
-TOLERANCE = 1e-5  # of what was learnt; sums are added up in another order; measured over these networks: up to 2e-6
+TOLERANCE = 1e-3  # of what was learnt; sums are added up in another order: up to 2e-6 with AVX2, 1.2e-4 with AVX-512
 
 
 @pytest.fixture

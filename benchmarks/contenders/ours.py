@@ -13,13 +13,15 @@ from torch.utils.data import DataLoader
 from contenders.job import Job, Laps, describe_reach, now, pick_device, since_start
 from contenders.network import ENCODER, WIDTHS
 from seglib.allocator import keep_freed_memory
-from seglib.batches import make_loaders
+from seglib.batches import Batch, make_loaders
 from seglib.config import Config, make_config
 from seglib.images import probe_images
 from seglib.models import autocast, build_model
 from seglib.probabilities import predict_probabilities
+from seglib.warps import augment_batch
 
-PRESETS = {"plain": {"preset": "baseline", "width": WIDTHS[0]}, "lite2": {"preset": "best", "encoder": ENCODER}}
+PRESETS = {name: {"preset": "baseline", "width": width} for name, width in WIDTHS.items()}
+PRESETS |= {"lite2": {"preset": "best", "encoder": ENCODER}, "resnet34": {"preset": "resnet34"}}
 WARM_UP = 2  # steps that are not timed
 
 
@@ -97,8 +99,15 @@ def load(job: Job) -> dict:
         for epoch in range(job.epochs):
             laps.begin()
             loader.sampler.set_epoch(epoch)
-            laps.end(sum(len(batch["image"]) for batch in loader))
+            laps.end(sum(len(_hand_over(batch)["image"]) for batch in loader))
     return laps.result()
+
+
+def _hand_over(batch: Batch) -> Batch:
+    """What the network gets; where a GPU augments, the batch goes there and is augmented."""
+    from lightning_fabric.utilities import move_data_to_device  # not above: a first batch does not wait for it
+
+    return augment_batch(move_data_to_device(batch, pick_device())) if "draws" in batch else batch
 
 
 def start_cold(job: Job) -> dict:

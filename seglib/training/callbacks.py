@@ -15,13 +15,14 @@ from seglib.errors import InputError
 from seglib.paths import write_text
 from seglib.progress import track
 from seglib.ranks import Rank, any_rank
+from seglib.training.averaging import MovingAverage
 from seglib.training.segmenter import Segmenter
 from seglib.training.waiting import LoaderHint, WaitMeter
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", ".*IProgress not found.*")  # in a notebook it asks for widgets we do not use
     import pytorch_lightning as pl
-    from pytorch_lightning.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+    from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 OUT_OF_TIME = "stopped, as max_hours={hours:g} leaves no time for another epoch; run the same again to go on"
 MEASURED = ("train_loss", "val_loss", "val_dice", "val_iou", "val_loss_seed")
@@ -41,7 +42,7 @@ def make_callbacks(config: Config, output_dir: Path, rank: Rank, meter: WaitMete
     if config.stop_patience:
         callbacks.append(LastingStop(config.monitor, patience=config.stop_patience, mode=mode))
     if config.ema_decay:
-        callbacks.append(EMAWeightAveraging(decay=config.ema_decay))
+        callbacks.append(MovingAverage(config.ema_decay))
     callbacks.append(TimeLimit())
     return [EpochBar(), *callbacks] if rank.index == 0 else callbacks
 

@@ -14,11 +14,12 @@ from seglib.losses import combine_losses, seed_loss
 from seglib.metrics import dice_score, iou_score
 from seglib.models import choose_precision, scale_images
 from seglib.ranks import gather
+from seglib.training.averaging import MovingAverage
+from seglib.warps import augment_batch
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", ".*IProgress not found.*")  # in a notebook it asks for widgets we do not use
     import pytorch_lightning as pl
-    from pytorch_lightning.callbacks import EMAWeightAveraging
 
 WARM_UP = {"onecycle": 0.2, "cosine": 0.05}  # share of the steps in which the rate climbs, before it falls as a cosine
 
@@ -55,6 +56,10 @@ class Segmenter(pl.LightningModule):
     def forward(self, images: Tensor) -> Tensor:
         """Images uint8 (N, C, H, W) -> logits float (N, 1, H, W)."""
         return self.network(scale_images(images))
+
+    def on_after_batch_transfer(self, batch: Batch, _: int) -> Batch:
+        """Augment on the device what the loader has only drawn for."""
+        return augment_batch(batch)
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """The loss of one batch, or of a part of it."""
@@ -146,7 +151,7 @@ class Segmenter(pl.LightningModule):
 
         Lightning's callback puts them into whole checkpoints only, not into those that hold nothing but weights.
         """
-        averages = [one for one in self.trainer.callbacks if isinstance(one, EMAWeightAveraging)]
+        averages = [one for one in self.trainer.callbacks if isinstance(one, MovingAverage)]
         if averages and "callbacks" not in checkpoint:
             averages[0].on_save_checkpoint(self.trainer, self, checkpoint)
             del checkpoint["current_model_state"], checkpoint["averaging_state"]
