@@ -49,20 +49,23 @@ def estimate_seconds(network: nn.Module, config: Config, *, train_size: int, val
 
 
 def _seconds_per_image(network: nn.Module, config: Config) -> float:
+    """From one step; on a GPU at one size only, as it compiles kernels for every size, for seconds."""
     keep_freed_memory()  # as training will
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kept = {name: value.clone() for name, value in network.state_dict().items()}  # batch statistics would move
     network.to(device, memory_format=torch.channels_last).train()
-    seconds = _time_step(network, config, 2, device)  # the first step of a process can take many times that of others
-    if seconds < WORTH_REPEATING:
+    count, seconds = min(16, config.batch_size), 0.0
+    if device.type == "cpu":  # the first step of a process can take many times that of others
         seconds = _time_step(network, config, 2, device)
-    if seconds < 1:  # quick enough to be measured again at a size near a batch, once to warm up and once to count
-        count = min(16, config.batch_size)
+        if seconds < WORTH_REPEATING:
+            seconds = _time_step(network, config, 2, device)
+    if seconds < 1:  # quick enough to be measured at a size near a batch, once to warm up and once to count
         try:
             seconds = [_time_step(network, config, count, device) for _ in range(2)][-1]
         except RuntimeError as error:
             if not is_out_of_memory(error):  # training then divides its batches, and two images tell enough
                 raise
+            seconds = seconds or _time_step(network, config, 2, device)
     network.zero_grad(set_to_none=True)
     network.cpu().load_state_dict(kept)
     give_back_memory()  # it may be another process that trains

@@ -1,3 +1,9 @@
+import os
+
+# What is promised to the last bit is promised of a CPU, so that tests compute there; those of a GPU are in test_gpu.py.
+if not os.environ.get("SEGLIB_TEST_GPU"):
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
 import numpy as np
 import pytest
 import torch

@@ -41,7 +41,7 @@ def slow(monkeypatch):
         read, learn = SampleDataset.__getitem__, Segmenter.training_step
 
         def read_slowly(self, key):
-            time.sleep(image * (self.transform is not None))
+            time.sleep(image * (self.how is not None))
             return read(self, key)
 
         def learn_slowly(self, *batch):

@@ -1,0 +1,90 @@
+"""What holds on a GPU only: ``SEGLIB_TEST_GPU=1 pytest tests/test_gpu.py``; elsewhere these tests are passed over."""
+
+import numpy as np
+import pytest
+import torch
+from test_warps import disc, picture, tensors
+
+from seglib.augmentation import Drawer, make_strong_transform
+from seglib.checkpoints import load_checkpoint
+from seglib.probabilities import predict_probabilities
+from seglib.training.averaging import MovingAverage
+from seglib.training.segmenter import Segmenter
+from seglib.warps import augment_batch, merge_draws
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+def move(thing):
+    return {name: move(value) for name, value in thing.items()} if isinstance(thing, dict) else thing.cuda()
+
+
+def test_a_gpu_augments_as_a_cpu_does():
+    drawer = Drawer(make_strong_transform(3))
+    batch = tensors([picture()] * 24, [disc()] * 24)
+    batch["draws"] = merge_draws([drawer.draw(picture(), seed) for seed in range(24)])
+    ours, theirs = augment_batch(move(batch)), augment_batch(batch)
+    difference = (ours["image"].cpu().float() - theirs["image"].float()).abs()
+    assert difference.mean() < 0.05
+    assert (ours["mask"].cpu() != theirs["mask"]).float().mean() < 1e-3
+
+
+@pytest.mark.parametrize("settings", [{"precision": "auto"}, {"precision": "16"}, {"precision": "32"}])
+def test_training_learns_and_its_checkpoint_scores_what_was_reported(train, data, settings):
+    how = {
+        "epochs": 30,
+        "norm": "batch",
+        "ema_decay": 0.9,
+        "gradient_clip": 1.0,
+        "augment": "none",
+        "monitor": "val_dice",
+    }
+    history, folder = train("run", optimizer="adamw", image_size=64, **how, **settings)
+    assert history["val_dice"].max() > 0.8
+    kept = load_checkpoint(folder / "checkpoints" / "best.ckpt")
+    assert kept[1].precision == settings["precision"]
+    samples, folds = data
+    held_out = samples[folds["fold"].to_numpy() == 0]
+    maps = list(predict_probabilities([kept], held_out["image_path"]))
+    assert all(np.isfinite(map_).all() for map_ in maps)
+
+
+def test_the_loop_waits_for_the_gpu_in_no_step(train, monkeypatch):
+    """Once the first steps have set everything up, nothing in a step asks the GPU for a number."""
+    real, ended = Segmenter.training_step, MovingAverage.on_train_batch_end
+    steps = []
+
+    def watched(self, batch, step):
+        steps.append(step)
+        torch.cuda.set_sync_debug_mode("error" if len(steps) > 4 else "default")
+        return real(self, batch, step)
+
+    def end(self, *given):
+        ended(self, *given)
+        torch.cuda.set_sync_debug_mode("default")
+
+    monkeypatch.setattr(Segmenter, "training_step", watched)
+    monkeypatch.setattr(MovingAverage, "on_train_batch_end", end)
+    train("run", batch_size=1, epochs=1, ema_decay=0.9, gradient_clip=1.0, precision="auto", augment="strong")
+    assert len(steps) > 10
+
+
+def test_a_batch_that_does_not_fit_goes_through_in_parts(train, capsys):
+    torch.cuda.set_per_process_memory_fraction(0.02)
+    try:
+        history, _ = train("run", epochs=1, image_size=1024, width=64, batch_size=8)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert "at once, 8 per step as before" in capsys.readouterr().out
+    assert np.isfinite(history["train_loss"]).all()
+
+
+def test_a_gpu_and_a_cpu_predict_the_same(train, data, monkeypatch):
+    _, folder = train("run", epochs=2)
+    kept = load_checkpoint(folder / "checkpoints" / "best.ckpt")
+    paths = list(data[0]["image_path"][:5])
+    ours = list(predict_probabilities([kept], paths))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    theirs = list(predict_probabilities([kept], paths))
+    assert max(np.abs(a - b).max() for a, b in zip(ours, theirs, strict=True)) < 5e-3
