@@ -7,6 +7,7 @@ from test_warps import disc, picture, tensors
 
 from seglib.augmentation import Drawer, make_strong_transform
 from seglib.checkpoints import load_checkpoint
+from seglib.images import read_mask
 from seglib.probabilities import predict_probabilities
 from seglib.training.averaging import MovingAverage
 from seglib.training.segmenter import Segmenter
@@ -29,24 +30,21 @@ def test_a_gpu_augments_as_a_cpu_does():
     assert (ours["mask"].cpu() != theirs["mask"]).float().mean() < 1e-3
 
 
-@pytest.mark.parametrize("settings", [{"precision": "auto"}, {"precision": "16"}, {"precision": "32"}])
-def test_training_learns_and_its_checkpoint_scores_what_was_reported(train, data, settings):
-    how = {
-        "epochs": 30,
-        "norm": "batch",
-        "ema_decay": 0.9,
-        "gradient_clip": 1.0,
-        "augment": "none",
-        "monitor": "val_dice",
-    }
-    history, folder = train("run", optimizer="adamw", image_size=64, **how, **settings)
+@pytest.mark.parametrize("precision", ["auto", "16", "32"])
+def test_training_learns_in_every_precision_and_its_checkpoint_predicts(train, data, precision):
+    how = {"epochs": 40, "norm": "batch", "ema_decay": 0.5, "gradient_clip": 1.0, "optimizer": "adamw"}
+    how |= {"augment": "none", "monitor": "val_dice", "stop_patience": 0, "learning_rate": 3e-3, "image_size": 64}
+    history, folder = train("run", precision=precision, **how)
     assert history["val_dice"].max() > 0.8
     kept = load_checkpoint(folder / "checkpoints" / "best.ckpt")
-    assert kept[1].precision == settings["precision"]
-    samples, folds = data
-    held_out = samples[folds["fold"].to_numpy() == 0]
-    maps = list(predict_probabilities([kept], held_out["image_path"]))
-    assert all(np.isfinite(map_).all() for map_ in maps)
+    held_out = data[0][data[1]["fold"].to_numpy() == 0]
+    pairs = zip(predict_probabilities([kept], held_out["image_path"]), held_out["mask_path"], strict=True)
+    scores = [2 * ((map_ > 0.5) & mask).sum() / ((map_ > 0.5).sum() + mask.sum()) for map_, mask in read(pairs)]
+    assert abs(np.mean(scores) - history["val_dice"].max()) < 0.05  # at the size of the files, not of the network
+
+
+def read(pairs):
+    return [(map_, read_mask(path) > 0) for map_, path in pairs]
 
 
 def test_the_loop_waits_for_the_gpu_in_no_step(train, monkeypatch):
@@ -70,9 +68,9 @@ def test_the_loop_waits_for_the_gpu_in_no_step(train, monkeypatch):
 
 
 def test_a_batch_that_does_not_fit_goes_through_in_parts(train, capsys):
-    torch.cuda.set_per_process_memory_fraction(0.02)
+    torch.cuda.set_per_process_memory_fraction(3e9 / torch.cuda.get_device_properties(0).total_memory)
     try:
-        history, _ = train("run", epochs=1, image_size=1024, width=64, batch_size=8)
+        history, _ = train("run", epochs=1, image_size=512, width=64, batch_size=8)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert "at once, 8 per step as before" in capsys.readouterr().out

@@ -1,15 +1,25 @@
 import torch
+from torch import nn
 
-from seglib.training.averaging import MovingAverage, move_average
+from seglib.training.averaging import AveragedWeights, MovingAverage, move_average
 
 
 def test_the_average_moves_by_its_decay_and_a_count_is_the_newest():
-    weights, averages = [torch.tensor([1.0, 4.0]), torch.tensor([0.0])], [torch.tensor([3.0, 0.0]), torch.tensor([8.0])]
-    move_average(averages, weights, torch.tensor(7), decay=0.75)
-    assert [average.tolist() for average in averages] == [[2.5, 1.0], [6.0]]
-    counts = [torch.tensor(3)]
-    move_average(counts, [torch.tensor(9)], torch.tensor(7), decay=0.75)
-    assert counts[0].item() == 9
+    weights = [torch.tensor([1.0, 4.0]), torch.tensor(9), torch.tensor([0.0])]
+    averages = [torch.tensor([3.0, 0.0]), torch.tensor(3), torch.tensor([8.0])]
+    move_average(averages, weights, decay=0.75)
+    assert [average.tolist() for average in averages] == [[2.5, 1.0], 9, [6.0]]
+    assert weights[0].tolist() == [1.0, 4.0]
+
+
+def test_the_first_average_is_a_copy_and_the_count_is_kept():
+    average = AveragedWeights(nn.Linear(2, 2), torch.device("cpu"), 0.5)
+    first, second = nn.Linear(2, 2), nn.Linear(2, 2)
+    average.update_parameters(first)
+    assert torch.equal(average.module.weight, first.weight)
+    average.update_parameters(second)
+    assert torch.allclose(average.module.weight, (first.weight + second.weight) / 2)
+    assert average.state_dict()["n_averaged"].item() == 2
 
 
 def test_a_training_keeps_the_average_that_a_loop_would(train, monkeypatch):

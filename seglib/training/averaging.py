@@ -1,10 +1,11 @@
 """The moving average of the weights, kept beside them in a few large operations."""
 
 import warnings
-from functools import partial
+from itertools import chain
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", ".*IProgress not found.*")  # in a notebook it asks for widgets we do not use
@@ -20,18 +21,42 @@ class MovingAverage(WeightAveraging):
     """
 
     def __init__(self, decay: float) -> None:
-        super().__init__(use_buffers=True, multi_avg_fn=partial(move_average, decay=decay))
+        super().__init__()
+        self.decay = decay
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Keep the count of steps on the CPU, where it can be looked at without waiting for a GPU."""
-        super().setup(trainer, pl_module, stage)
+        """Average with ours, where training begins."""
         if stage == "fit":
-            self._average_model.n_averaged = self._average_model.n_averaged.cpu()
+            self._average_model = AveragedWeights(pl_module, self._device or pl_module.device, self.decay)
 
 
-def move_average(averages: list[Tensor], weights: list[Tensor], _: Tensor, *, decay: float) -> None:
+class AveragedWeights(AveragedModel):
+    """The weights and buffers of a network, averaged.
+
+    torch's own looks how many steps were averaged, on a GPU in each of them, which then has to come to an end first.
+    """
+
+    def __init__(self, network: nn.Module, device: torch.device, decay: float) -> None:
+        super().__init__(network, device=device, use_buffers=True)
+        self.decay = decay
+        self.n_averaged = self.n_averaged.cpu()
+
+    def update_parameters(self, model: nn.Module) -> None:
+        """Move the average by one step; the first one is a copy."""
+        averages, weights = (
+            [one.detach() for one in chain(network.parameters(), network.buffers())] for network in (self.module, model)
+        )
+        decay = self.decay if self.n_averaged > 0 else 0.0
+        move_average(averages, weights, decay=decay)
+        self.n_averaged += 1
+
+
+@torch.no_grad()
+def move_average(averages: list[Tensor], weights: list[Tensor], *, decay: float) -> None:
     """``decay * average + (1 - decay) * weight``, in place; of what is counted in whole numbers, the newest count."""
-    if averages[0].is_floating_point():
-        torch._foreach_lerp_(averages, weights, 1 - decay)
-    else:
-        torch._foreach_copy_(averages, weights)
+    pairs = list(zip(averages, weights, strict=True))
+    floats, counts = ([pair for pair in pairs if pair[0].is_floating_point() == wanted] for wanted in (True, False))
+    if floats:
+        torch._foreach_lerp_(*map(list, zip(*floats, strict=True)), 1 - decay)
+    if counts:
+        torch._foreach_copy_(*map(list, zip(*counts, strict=True)))
