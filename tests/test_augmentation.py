@@ -101,6 +101,13 @@ def test_a_drawer_changes_no_image_and_draws_the_same_again():
     assert not np.array_equal(first["warp"]["matrix"], other["warp"]["matrix"])
 
 
+def test_another_seed_bends_otherwise():
+    image, drawer = np.zeros((32, 32, 3), np.uint8), Drawer(A.Compose([A.ElasticTransform(alpha=60, sigma=8, p=1)]))
+    first, other = (drawer.draw(image, seed)["bend"]["shift"] for seed in (1, 2))
+    assert first.shape == (2, 32, 32)
+    assert np.abs(first - other).max() > 0.1
+
+
 def test_nothing_is_left_over_from_the_image_before():
     image, drawer = np.zeros((32, 32, 3), np.uint8), Drawer(make_strong_transform(3))
     kinds = [frozenset(drawer.draw(image, seed)) for seed in range(200)]

@@ -100,6 +100,23 @@ def test_a_batch_is_augmented_as_its_images_are_one_by_one(make, channels):
     assert max(wrong) < 0.015
 
 
+def test_every_image_is_blurred_by_its_own_kernel_up_to_its_edges():
+    image, mask, steps = picture(), disc(), [A.GaussianBlur((3, 5), sigma_limit=(0.5, 3), p=1)]
+    drawer, transform = Drawer(A.Compose(steps)), A.Compose([A.GaussianBlur((3, 5), sigma_limit=(0.5, 3), p=1)])
+    draws = merge_draws([drawer.draw(image, seed) for seed in range(6)])
+    made = augment_batch(tensors([image] * 6, [mask] * 6) | {"draws": draws})["image"]
+    for seed in range(6):
+        expected = augment_pair(transform, image, mask, seed)[0]
+        assert np.abs(expected.astype(int) - made[seed].permute(1, 2, 0).numpy()).max() <= 1
+
+
+def test_what_is_gray_stays_gray_when_colours_are_shifted():
+    gray = np.repeat(np.arange(0, 256, dtype=np.uint8), 3).reshape(16, 16, 3)
+    draws = merge_draws([Drawer(A.Compose([A.HueSaturationValue(12, 30, 0, p=1)])).draw(gray, 3)])
+    made = augment_batch(tensors([gray], [disc(16)]) | {"draws": draws})["image"][0]
+    assert torch.equal(made, torch.from_numpy(gray.transpose(2, 0, 1).copy()))
+
+
 def test_one_image_of_a_batch_does_not_touch_another():
     image, mask = picture(), disc()
     whole = Drawer(make_strong_transform(3))

@@ -37,7 +37,7 @@ class AveragedWeights(AveragedModel):
     """
 
     def __init__(self, network: nn.Module, device: torch.device, decay: float) -> None:
-        super().__init__(network, device=device, use_buffers=True)
+        super().__init__(network, device=device)
         self.decay = decay
         self.n_averaged = self.n_averaged.cpu()
 
