@@ -256,7 +256,9 @@ def describe_config(output_dir: Path, config: Config) -> dict[str, Any]:
 
 
 def describe_machine() -> dict[str, Any]:
-    """Versions, processor and revision: what somebody needs to make the same run again."""
+    """Versions, processor, GPUs and revision: what somebody needs to make the same run again."""
+    import torch  # not above: whoever only reads a manifest does not wait for it
+
     versions = {name: _version(name) for name in PACKAGES}
     return {
         "seglib": seglib.__version__,
@@ -264,6 +266,7 @@ def describe_machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "processors": os.cpu_count(),
+        "gpus": [torch.cuda.get_device_name(place) for place in range(torch.cuda.device_count())],
         "versions": {name: version for name, version in versions.items() if version},
     }
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import torch
 
 from seglib import runs
 from seglib.errors import InputError, KilledError
@@ -155,7 +156,10 @@ def test_the_hash_of_a_listing_follows_names_and_sizes_and_not_the_place(tmp_pat
     assert hashes[0] == hashes[1] != hashes[2]
 
 
-def test_the_machine_is_described_well_enough_to_make_the_run_again():
+def test_the_machine_is_described_well_enough_to_make_the_run_again(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda place: f"card {place}")
     facts = runs.describe_machine()
     assert facts["processors"] == os.cpu_count()
+    assert facts["gpus"] == ["card 0", "card 1"]
     assert {"torch", "numpy", "papermill"} <= set(facts["versions"])
