@@ -105,9 +105,11 @@ def load(job: Job) -> dict:
 
 def _hand_over(batch: Batch) -> Batch:
     """What the network gets; where a GPU augments, the batch goes there and is augmented."""
-    from lightning_fabric.utilities import move_data_to_device  # not above: a first batch does not wait for it
+    if "draws" not in batch:
+        return batch
+    from lightning_fabric.utilities import move_data_to_device  # not above: only a GPU's loader has to wait for it
 
-    return augment_batch(move_data_to_device(batch, pick_device())) if "draws" in batch else batch
+    return augment_batch(move_data_to_device(batch, pick_device()))
 
 
 def start_cold(job: Job) -> dict:
