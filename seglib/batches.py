@@ -4,7 +4,6 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -17,9 +16,7 @@ from seglib.cache import Cache, build_cache
 from seglib.config import Config
 from seglib.errors import InputError
 from seglib.ranks import ALONE, Rank, share_batch
-from seglib.warps import merge_draws
-
-Batch = dict[str, Any]
+from seglib.warps import Batch, merge_draws
 
 
 class SampleDataset(Dataset):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  the field's name for it
 
-PATCH = 128  # gray level of a covered patch
+PATCH = 128  # gray level of the patches with which the strong augmentation covers an image
 FLAT = 1e-6  # of a colour: no hue where the channels differ by less
 
 Batch = dict[str, Any]

@@ -38,7 +38,7 @@ ALLOWED = {
     "allocator": set(),
     "ranks": LEAF | {"config"},
     "orders": LEAF | {"clock", "config", "paths", "progress", "ranks"},
-    "augmentation": {"config"},
+    "augmentation": {"config", "warps"},
     "warps": set(),
     "batches": LEAF | {"augmentation", "cache", "config", "ranks", "warps"},
     "weights": LEAF | {"mounts"},
