@@ -176,7 +176,7 @@ def read_mask(path: str | Path) -> np.ndarray:
         InputError: as `read_image`.
     """
     plane, background_top = read_mask_levels(path)
-    return (plane > background_top).astype(np.uint8)
+    return (plane > background_top).view(np.uint8)
 
 
 def read_mask_levels(path: str | Path) -> tuple[np.ndarray, float]:
@@ -413,7 +413,7 @@ def _is_gray(colours: np.ndarray) -> bool:
 def _background_top(plane: np.ndarray) -> float:
     """Give the largest value that still is background: rules 5 to 8 of `read_mask`."""
     high = plane.max()
-    if ((plane == 0) | (plane == high)).all():
+    if high == 0 or np.count_nonzero(plane) == np.count_nonzero(plane == high):
         return 0
     if plane.dtype.kind == "f" and high <= 1:
         return 0.5
