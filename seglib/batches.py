@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Iterator, Sequence
+from multiprocessing import get_all_start_methods
 from pathlib import Path
 
 import cv2
@@ -170,7 +171,13 @@ def augments_on_device(config: Config) -> bool:
 
 
 def _worker_count(config: Config, rank: Rank) -> int:
-    """On a CPU the network itself uses every core and a worker would only take its turn."""
+    """On a GPU as many as cores, at most 8; on a CPU, of which the network uses every core, one that is ahead of it.
+
+    That one costs a start of Python and of torch where processes are not forked, which may be longer than the training.
+    """
     if config.num_workers >= 0:
         return config.num_workers
-    return min(8, max(1, (os.cpu_count() or 1) // rank.neighbours)) if torch.cuda.is_available() else 0
+    cores = (os.cpu_count() or 1) // rank.neighbours
+    if torch.cuda.is_available():
+        return min(8, max(1, cores))
+    return 1 if cores > 1 and get_all_start_methods()[0] == "fork" else 0  # the first one is what a DataLoader uses

@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-VERSION = 2  # raise it when what is stored changes
+VERSION = 3  # raise it when what is stored changes
 KNOWN_NAME = "known_files.csv"  # beside the caches: what each file held when it was last read
 SETTLED = 2.0  # seconds; a file younger than this when it is read may change again within one tick of its clock
 
@@ -39,6 +39,12 @@ class Cache:
 
     images: np.ndarray
     masks: np.ndarray
+
+    def __reduce__(self) -> tuple[Callable[..., "Cache"], tuple]:
+        """A memory map would be pickled with all it shows; a worker that is not forked opens the files instead."""
+        if isinstance(self.images, np.memmap):
+            return _open, (Path(self.images.filename).parent,)
+        return Cache, (self.images, self.masks)
 
 
 def build_cache(samples: pd.DataFrame, folder: Path, *, size: int, channels: int, white: float) -> Cache:
@@ -67,6 +73,10 @@ def build_cache(samples: pd.DataFrame, folder: Path, *, size: int, channels: int
     if not place.is_dir():
         with _one_at_a_time(folder / f".{place.name}.lock"):
             _build(samples, place, size, channels, white)
+    return _open(place)
+
+
+def _open(place: Path) -> Cache:
     return Cache(np.load(place / "images.npy", mmap_mode="r"), np.load(place / "masks.npy", mmap_mode="r"))
 
 
@@ -108,14 +118,14 @@ def _digest_files(paths: list[str], known_path: Path) -> list[str]:
     known = _read_known(known_path)
     found = known.reindex(pd.Index(paths))
     same = (found[["size", "modified", "changed"]].to_numpy() == files.to_numpy()).all(axis=1)
-    digests = found["digest"].to_numpy(dtype=object)
+    digests = found["sha256"].to_numpy(dtype=object)
     unknown = np.flatnonzero(~same)
     begun = time.time_ns()
     read = map_on_cores(lambda row: _digest(paths[row]), unknown)
     digests[unknown] = list(track(read, "reading files", total=len(unknown), unit="file", leave=False))
     settled = files[["modified", "changed"]].max(axis=1).to_numpy() < begun - SETTLED * 1e9
     if (settled & ~same).any():
-        _write_known(files.assign(digest=digests)[settled], known, known_path)
+        _write_known(files.assign(sha256=digests)[settled], known, known_path)
     return digests.tolist()
 
 
@@ -130,14 +140,14 @@ def _stat_files(paths: list[str]) -> pd.DataFrame:
 
 def _digest(path: str) -> str:
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()[:32]  # most processors have instructions for it
 
 
 def _read_known(path: Path) -> pd.DataFrame:
-    kinds = {"path": str, "size": np.int64, "modified": np.int64, "changed": np.int64, "digest": str}
+    kinds = {"path": str, "size": np.int64, "modified": np.int64, "changed": np.int64, "sha256": str}
     try:
         known = pd.read_csv(path, dtype=kinds, keep_default_na=False, index_col="path")
-        return known.loc[~known.index.duplicated(), ["size", "modified", "changed", "digest"]]
+        return known.loc[~known.index.duplicated(), ["size", "modified", "changed", "sha256"]]
     except (OSError, ValueError, KeyError):  # none yet, or damaged: files are then read again
         return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in kinds.items()}).set_index("path")
 

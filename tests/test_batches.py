@@ -1,12 +1,15 @@
 import hashlib
+import pickle
 
 import numpy as np
 import pytest
 import torch
 
+from seglib import batches
 from seglib.batches import SeededSampler, augments_on_device, make_loaders
-from seglib.cache import build_cache
+from seglib.cache import Cache, build_cache
 from seglib.config import make_config
+from seglib.ranks import Rank
 from seglib.samples import list_samples
 
 
@@ -56,6 +59,41 @@ def test_the_number_of_workers_changes_nothing_and_no_worker_repeats_another(loa
     alone, two = fingerprints(loaders()[0]), fingerprints(loaders(num_workers=2)[0])
     assert alone == two
     assert len(set(alone)) == len(alone)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "cores", "neighbours", "starts", "expected"),
+    [
+        (False, 2, 1, "fork", 1),
+        (False, 64, 1, "fork", 1),
+        (False, 1, 1, "fork", 0),
+        (False, 2, 2, "fork", 0),  # each of two processes has one core
+        (False, 4, 2, "fork", 1),
+        (False, 8, 1, "spawn", 0),
+        (True, 3, 1, "spawn", 3),
+        (True, 64, 1, "fork", 8),
+        (True, 8, 4, "fork", 2),
+        (True, 2, 4, "fork", 1),
+    ],
+)
+def test_workers_are_chosen_from_the_machine(monkeypatch, tiny, gpu, cores, neighbours, starts, expected):
+    monkeypatch.setattr(batches.torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(batches.os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(batches, "get_all_start_methods", lambda: [starts, "fork"])
+    config = make_config(**{**vars(tiny), "num_workers": -1})
+    assert batches._worker_count(config, Rank(0, neighbours)) == expected
+    assert batches._worker_count(make_config(**{**vars(tiny), "num_workers": 5}), Rank()) == 5
+
+
+def test_a_worker_that_is_not_forked_is_handed_the_place_of_the_images_and_not_the_images(loaders):
+    data = loaders()[0].dataset
+    handed = pickle.dumps(data)
+    assert len(pickle.dumps(data.cache)) < 1_000 < data.cache.images.nbytes
+    opened = pickle.loads(handed)
+    assert isinstance(opened.cache.images, np.memmap)
+    assert all(torch.equal(opened[3, 7][name], data[3, 7][name]) for name in ("image", "mask"))
+    held = pickle.loads(pickle.dumps(Cache(np.ones(3), np.zeros(3))))
+    assert (held.images.sum(), held.masks.sum()) == (3, 0)
 
 
 def test_the_number_of_workers_changes_nothing_in_what_is_drawn_for_a_device(loaders):

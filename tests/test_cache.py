@@ -147,7 +147,7 @@ def test_samples_in_another_order_are_another_cache(phantoms, tmp_path):
     )
 
 
-COLUMNS = "path,size,modified,changed,digest\n"
+COLUMNS = "path,size,modified,changed,sha256\n"
 
 
 @pytest.mark.parametrize(
