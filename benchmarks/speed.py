@@ -6,7 +6,8 @@ Every measurement is a process of its own; the contenders take turns (A B C A B 
 down slows all of them, and only those of the same turn are compared. Every row has its first turn before any has its
 second, so that a table of fewer turns can be written at any time. What was measured before on the same machine and
 revision is not measured again, so a bench goes on after a stop. ``--only epoch,loader`` measures some rows; the row
-``reach``, the way to a Dice of 0.92, takes a quarter of an hour a turn and is measured only so. ``--quick``
+``reach``, the way to a Dice of 0.92, takes a quarter of an hour a turn and is measured only so, as is ``compile``, which
+needs a C++ compiler. ``--quick``
 tries everything in a minute and means nothing, ``--only-table`` writes the table of what there is. On a GPU the same
 command has rows of its own, with networks of the size that a GPU is for. The contenders are in ``contenders/``, the
 table is written by ``speed_table.py``.
@@ -61,6 +62,7 @@ class Row:
 
 START = {"ours_cold": "ours:start_cold", "ours_warm": "ours:start_warm", "plain": "plain:start"}
 STEP = {"ours": "ours:step", "plain": "plain:step", "chip": "chip:measure"}
+COMPILE = {"ours": "ours:step", "compiled": "ours:step_compiled"}
 TRAIN = {"ours": "ours:train", "plain": "plain:train", "monai": "monai_cached:train", "seed": "seed:train"}
 LOAD = {"ours": "ours:load", "plain": "plain:load", "monai": "monai_cached:load"}
 REACH = {"ours": "ours:reach", "plain": "plain:reach"}
@@ -75,6 +77,8 @@ CPU_ROWS = [
     Row("loader", LOAD, "lite2", 160, 4, native=True),
     Row("predict", {"ours": "ours:predict", "plain": "plain:predict"}, "lite2", 32, 2),
     Row("reach", REACH, "lite2", 10**6, 8, size=128, held_out=0.2, on_demand=True),
+    Row("compile", COMPILE, "plain", BATCH["plain"], 6, on_demand=True),
+    Row("compile", COMPILE, "lite2", BATCH["lite2"], 3, on_demand=True),
     Row("rle", {"ours": "run_lengths:ours", "coco": "run_lengths:coco", "loop": "run_lengths:loop"}, "plain", 32, 2),
 ]
 GPU_ROWS = [
@@ -85,6 +89,8 @@ GPU_ROWS = [
     Row("loader", LOAD, "resnet34", 800, 6),
     Row("predict", {"ours": "ours:predict", "plain": "plain:predict"}, "lite2", 320, 3),
     Row("reach", REACH, "lite2", 10**6, 8, size=128, held_out=0.2, on_demand=True),
+    Row("compile", COMPILE, "full", BATCH["full"], 20, on_demand=True),
+    Row("compile", COMPILE, "resnet34", BATCH["resnet34"], 40, on_demand=True),
 ]
 ROWS = GPU_ROWS if torch.cuda.is_available() else CPU_ROWS
 

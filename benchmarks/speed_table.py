@@ -143,6 +143,7 @@ def _training_lines(records: Records, network: str) -> list[Line]:
     gpu = network in GPU_NETWORKS
     steps = {who: select(records, "step", who, network=network) for who in ("ours", "plain", "chip")}
     lines = [Line(f"training step, {name}", OTHERS["plain"], pair_ratios(steps["ours"], steps["plain"], first))]
+    lines += _compile_lines(records, network, name)
     for part in ("first epoch", "later epoch"):
         for who in ("seed", "plain", "monai"):
             theirs = select(records, "epoch", who, network=network)
@@ -175,6 +176,15 @@ def _training_lines(records: Records, network: str) -> list[Line]:
         peaks = [result["memory"] for result in select(records, "epoch", who, network=network).values()]
         lines.append(Line(f"peak memory of training, {name}", OTHERS.get(who, "ours"), peaks, "MB"))
     return lines
+
+
+def _compile_lines(records: Records, network: str, name: str) -> list[Line]:
+    """What ``compile=true`` gives in every step, and how long the compilation and two steps take."""
+    plain, compiled = (select(records, "compile", who, network=network) for who in ("ours", "compiled"))
+    ratios = pair_ratios(compiled, plain, first)
+    seconds = [result["preparation"] for result in compiled.values()]
+    what = f"training step with compile=true, {name}"
+    return [Line(what, "ours without it", ratios), Line(f"compiling, {name}", "the clock", seconds, "s")]
 
 
 def _ceiling_shares(epochs: Turns, steps: Turns) -> list[float]:
@@ -311,9 +321,12 @@ def _method(records: Records) -> str:
 - plain PyTorch and smp: a Dataset that reads, resizes and augments, and workers, as many as cores; float32.
 - MONAI, cached: CacheDataset and ThreadDataLoader, with its own flips, turns and affine step, and the elastic and
   colour steps of all others; float32 on a CPU, mixed precision on a GPU. Its first epoch fills the cache.
-- The loader alone: the same number of workers for seglib and plain PyTorch; images go through, and no network.
+- The loader alone: the same number of workers for seglib and plain PyTorch; images go through, and no network. Every
+  image once an epoch: with seglib, which does not train without any to validate by, two of them by the second loader.
 - The same network with random weights, the same augmentation, and Adam or AdamW for all; ours also clips gradients and
   averages weights where its preset does.
+- compile=true: a step on a batch that is ready, compiled and not; compiling holds two steps. Only `--only compile`
+  measures it, where there is a C++ compiler.
 - Training to a Dice: the mean of the held-out images, a fifth of all, each at the size of the network, looked at after
   every epoch. Encoders begin with ImageNet's weights. Ours is the preset best planned for eight epochs, the other one
   Adam at 1e-4 as in the tutorial of smp; preparation and validation count. Only `--only reach` measures it.

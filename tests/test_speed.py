@@ -82,7 +82,8 @@ def test_every_contender_trains_on_and_counts_every_image_in_every_epoch(name, t
 
 @pytest.mark.parametrize("name", ["ours", "plain", "monai_cached"])
 def test_a_loader_alone_counts_the_same_images(name, tiny_job):
-    assert contender(name).load(tiny_job)["images"] == [8, 8]
+    """Also those that seglib validates by: else it would decode more images than the others do."""
+    assert contender(name).load(tiny_job)["images"] == [8 + speed.VALIDATION] * 2
 
 
 @pytest.mark.parametrize("name", ["ours", "plain", "monai_cached"])
@@ -171,6 +172,14 @@ def test_prediction_makes_a_mask_of_every_file(name, tiny_job):
 def test_a_step_is_timed_per_batch_after_warming_up(name, tiny_job, monkeypatch):
     monkeypatch.setattr(contender(name), "now", iter([0.0, 6.0]).__next__)
     assert contender(name).step(tiny_job) == {"seconds": [3.0], "images": [4]}
+
+
+def test_a_compiled_step_is_timed_apart_from_its_compilation(tiny_job, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compiled.append(self))
+    monkeypatch.setattr(ours, "now", iter([0.0, 50.0, 56.0, 57.0]).__next__)  # two steps take 6 s of the 57
+    assert ours.step_compiled(tiny_job) == {"seconds": [3.0], "images": [4], "preparation": 51.0}
+    assert len(compiled) == 1
 
 
 @pytest.mark.parametrize(("channels", "groups"), [(6, 1), (6, 3)])
@@ -314,9 +323,9 @@ def test_every_row_has_its_first_turn_before_any_has_its_second(phantoms):
     turns = speed.missing_turns(speed.plan_jobs(phantoms, None, arguments("--quick")), [])
     names = [(turn[0].row, turn[0].network) for turn in turns]
     assert names[: len(names) // 2] == names[len(names) // 2 :]
-    assert [turn[0].repeat for turn in turns] == [0] * 10 + [1] * 10
+    assert [turn[0].repeat for turn in turns] == [0] * 12 + [1] * 12
     assert all(
-        [job.contender for job in turn] == [job.contender for job in turns[i % 10]] for i, turn in enumerate(turns)
+        [job.contender for job in turn] == [job.contender for job in turns[i % 12]] for i, turn in enumerate(turns)
     )
 
 
@@ -484,6 +493,16 @@ def test_preparation_memory_start_and_imports_come_from_their_records():
     assert find_line(records, "start to first batch, cold", "plain PyTorch and smp").numbers == [2]
     assert find_line(records, "start to first batch, warm", "the clock").numbers == [2.5]
     assert find_line(records, "all imports of our notebooks").numbers == [2]
+
+
+def test_compiling_is_held_against_the_same_step_without_it_and_what_it_takes_is_told():
+    records = [
+        record("compile", "ours", 0, seconds=[3]),
+        record("compile", "compiled", 0, seconds=[2], preparation=40),
+        record("step", "ours", 0, seconds=[9]),
+    ]
+    assert find_line(records, "training step with compile=true, plain U-Net, width 16").numbers == [1.5]
+    assert find_line(records, "compiling, plain U-Net, width 16").numbers == [40]
 
 
 def test_the_way_to_good_masks_is_compared_by_the_clock_and_told_in_epochs():

@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 ENOUGH = 0.92  # mean Dice of the held-out images, each at the size of the network, that a contender has to reach
 STARTED = "BENCH_STARTED"  # variable: when the process was started, seconds since 1970
@@ -39,6 +39,10 @@ class Job:
     def val_pairs(self) -> list[tuple[str, str]]:
         """The files that nobody trains on."""
         return [tuple(pair) for pair in self.pairs[self.images :]]
+
+    def train_on_all(self) -> "Job":
+        """The same with none left to validate by, for who is to load as many images as those who validate."""
+        return replace(self, images=len(self.pairs))
 
 
 def now() -> float:

@@ -124,9 +124,9 @@ def train(job: Job) -> dict:
 
 
 def load(job: Job) -> dict:
-    """Epochs of the loader without a network."""
+    """Epochs of the loader without a network, over all images."""
     laps = Laps()
-    loader = make_loader(job)
+    loader = make_loader(job.train_on_all())
     for _ in range(job.epochs):
         laps.begin()
         laps.end(sum(len(batch["image"]) for batch in loader))

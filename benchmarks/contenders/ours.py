@@ -92,14 +92,14 @@ def _time_epochs(laps: Laps, network: nn.Module, loader: DataLoader) -> None:
 
 
 def load(job: Job) -> dict:
-    """Epochs of the loader without a network, with as many workers as the others have."""
+    """Epochs of both loaders without a network, with as many workers as the others have."""
     with TemporaryDirectory(dir=job.scratch) as folder:
         laps = Laps()
-        loader, _ = make_job_loaders(job, Path(folder), workers=job.workers)
+        loaders = make_job_loaders(job, Path(folder), workers=job.workers)
         for epoch in range(job.epochs):
             laps.begin()
-            loader.sampler.set_epoch(epoch)
-            laps.end(sum(len(_hand_over(batch)["image"]) for batch in loader))
+            loaders[0].sampler.set_epoch(epoch)
+            laps.end(sum(len(_hand_over(batch)["image"]) for loader in loaders for batch in loader))
     return laps.result()
 
 
@@ -142,11 +142,24 @@ def _start(job: Job, folder: Path) -> dict:
 
 def step(job: Job) -> dict:
     """Steps on one batch that is ready: the ceiling of ``fit``, without Lightning and without a loader."""
+    return _time_steps(job, build_model(make_settings(job), pretrained=False))
+
+
+def step_compiled(job: Job) -> dict:
+    """The same with ``compile=true``; ``preparation`` is what went before: the compiling, which the first steps do."""
+    network = build_model(make_settings(job), pretrained=False)
+    network.compile()
+    began = now()
+    result = _time_steps(job, network)
+    return result | {"preparation": now() - began - job.epochs * result["seconds"][0]}
+
+
+def _time_steps(job: Job, network: nn.Module) -> dict:
     from seglib.training.segmenter import Segmenter
 
     keep_freed_memory()
     config, device = make_settings(job), torch.device(pick_device())
-    module = Segmenter(build_model(config, pretrained=False), config, total_steps=100).to(device).train()
+    module = Segmenter(network, config, total_steps=100).to(device).train()
     optimizer = module.configure_optimizers()["optimizer"]
     size = (job.batch_size, job.image_size, job.image_size)
     images = torch.randint(256, (size[0], 3, *size[1:]), dtype=torch.uint8, device=device)
