@@ -6,11 +6,10 @@ Every measurement is a process of its own; the contenders take turns (A B C A B 
 down slows all of them, and only those of the same turn are compared. Every row has its first turn before any has its
 second, so that a table of fewer turns can be written at any time. What was measured before on the same machine and
 revision is not measured again, so a bench goes on after a stop. ``--only epoch,loader`` measures some rows; the row
-``reach``, the way to a Dice of 0.92, takes a quarter of an hour a turn and is measured only so, as is ``compile``, which
-needs a C++ compiler. ``--quick``
-tries everything in a minute and means nothing, ``--only-table`` writes the table of what there is. On a GPU the same
-command has rows of its own, with networks of the size that a GPU is for. The contenders are in ``contenders/``, the
-table is written by ``speed_table.py``.
+``reach``, the way to a Dice of 0.92, takes a quarter of an hour a turn, and ``compile`` needs a C++ compiler: both are
+measured only so. ``--quick`` tries everything in a minute and means nothing, ``--only-table`` writes the table of what
+there is. On a GPU the same command has rows of its own, with networks of the size that a GPU is for. The contenders are
+in ``contenders/``, the table is written by ``speed_table.py``.
 """
 
 import argparse
