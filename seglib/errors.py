@@ -8,8 +8,12 @@ class InputError(ValueError):
     """A mistake in the data, the settings or the command line.
 
     Its message is one sentence that names the thing and says what to do about it; the command line prints that
-    sentence without a traceback and leaves with exit code 2.
+    sentence without a traceback and leaves with exit code 2, and a notebook shows it without one, too.
     """
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows below the cell."""
+        return [f"{type(self).__name__}: {self}"]
 
 
 class MemoryShortageError(InputError):

@@ -42,7 +42,8 @@ def test_what_the_user_can_mend_comes_through_as_such(notebook):
     output = notebook("a = 1", "from seglib.errors import InputError", "raise InputError('x.png is broken; mend it')")
     with pytest.raises(InputError, match=r"^x\.png is broken; mend it$"):
         runs.run_notebook("any", output, {})
-    assert output.exists()
+    (shown,) = nbformat.read(output, as_version=4).cells[-1].outputs
+    assert shown.traceback == ["InputError: x.png is broken; mend it"]  # all that IPython shows below the cell
 
 
 def test_a_failing_cell_is_named_with_where_to_read_more(notebook):
