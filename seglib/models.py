@@ -1,6 +1,5 @@
 """Networks: our U-Net, and those of segmentation-models-pytorch behind one function."""
 
-import warnings
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
@@ -144,9 +143,7 @@ def _forward_in_float32(forward: Callable[[Tensor], Tensor], features: Tensor) -
 
 def _build_smp(config: Config, *, hub_weights: str | None) -> nn.Module:
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", ".*IProgress not found.*")  # of a bar for notebooks that is not used
-            import segmentation_models_pytorch as smp
+        import segmentation_models_pytorch as smp
     except ImportError:
         raise InputError(
             f"architecture={config.architecture} needs segmentation-models-pytorch; "

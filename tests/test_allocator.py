@@ -72,3 +72,12 @@ def test_other_systems_are_left_alone(monkeypatch):
     monkeypatch.setattr(allocator.ctypes, "CDLL", None)
     assert not allocator.keep_freed_memory()
     allocator.give_back_memory()
+
+
+@pytest.mark.parametrize(("given", "expected"), [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7")])
+def test_threads_that_wait_for_others_soon_sleep_unless_somebody_has_it_otherwise(given, expected):
+    """OpenMP reads it when torch is loaded, so the package itself must not load torch before it is there."""
+    words = "import sys, seglib, os; print(os.environ['GOMP_SPINCOUNT'], 'torch' in sys.modules)"
+    rest = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+    done = subprocess.run([sys.executable, "-c", words], env=rest | given, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [expected, "False"]

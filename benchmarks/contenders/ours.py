@@ -1,5 +1,7 @@
 """seglib as its notebooks call it: ``make_loaders`` and ``training.fit``, the cache of decoded images, and the rest."""
 
+import seglib  # noqa: F401  # isort: skip  before torch, as in the notebooks
+
 import dataclasses
 from pathlib import Path
 from tempfile import TemporaryDirectory

@@ -1,16 +1,12 @@
 """The moving average of the weights, kept beside them in a few large operations."""
 
-import warnings
 from itertools import chain
 
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
-
-with warnings.catch_warnings():
-    warnings.filterwarnings("ignore", ".*IProgress not found.*")  # in a notebook it asks for widgets we do not use
-    import pytorch_lightning as pl
-    from pytorch_lightning.callbacks import WeightAveraging
 
 
 class MovingAverage(WeightAveraging):

@@ -2,11 +2,12 @@
 
 import math
 import time
-import warnings
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from tqdm import tqdm
 
 from seglib.clock import is_time_up
@@ -18,11 +19,6 @@ from seglib.ranks import Rank, any_rank
 from seglib.training.averaging import MovingAverage
 from seglib.training.segmenter import Segmenter
 from seglib.training.waiting import LoaderHint, WaitMeter
-
-with warnings.catch_warnings():
-    warnings.filterwarnings("ignore", ".*IProgress not found.*")  # in a notebook it asks for widgets we do not use
-    import pytorch_lightning as pl
-    from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 OUT_OF_TIME = "stopped, as max_hours={hours:g} leaves no time for another epoch; run the same again to go on"
 MEASURED = ("train_loss", "val_loss", "val_dice", "val_iou", "val_loss_seed")

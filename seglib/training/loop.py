@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytorch_lightning as pl
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
@@ -23,10 +24,6 @@ from seglib.ranks import Rank, find_rank
 from seglib.training.callbacks import make_callbacks
 from seglib.training.segmenter import Segmenter
 from seglib.training.waiting import WaitMeter
-
-with warnings.catch_warnings():
-    warnings.filterwarnings("ignore", ".*IProgress not found.*")  # in a notebook it asks for widgets we do not use
-    import pytorch_lightning as pl
 
 PRECISION_NAMES = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}  # ours -> Lightning's
 

@@ -2,9 +2,9 @@
 
 import dataclasses
 import math
-import warnings
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
@@ -16,10 +16,6 @@ from seglib.models import choose_precision, scale_images
 from seglib.ranks import gather
 from seglib.training.averaging import MovingAverage
 from seglib.warps import augment_batch
-
-with warnings.catch_warnings():
-    warnings.filterwarnings("ignore", ".*IProgress not found.*")  # in a notebook it asks for widgets we do not use
-    import pytorch_lightning as pl
 
 WARM_UP = {"onecycle": 0.2, "cosine": 0.05}  # share of the steps in which the rate climbs, before it falls as a cosine
 

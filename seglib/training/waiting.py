@@ -2,19 +2,15 @@
 
 import os
 import time
-import warnings
 
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.profilers import Profiler
 from torch.utils.data import DataLoader
 
 from seglib.ranks import Rank, gather
 from seglib.training.segmenter import Segmenter
-
-with warnings.catch_warnings():
-    warnings.filterwarnings("ignore", ".*IProgress not found.*")  # in a notebook it asks for widgets we do not use
-    import pytorch_lightning as pl
-    from pytorch_lightning.callbacks import Callback
-    from pytorch_lightning.profilers import Profiler
 
 FETCH = "train_dataloader_next"  # how Lightning's loop ends the name under which it tells a profiler of a fetch
 LOADER_BOUND = 0.1  # share of the training time; less is not worth a setting
