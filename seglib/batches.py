@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from multiprocessing import get_all_start_methods
 from pathlib import Path
@@ -18,6 +19,9 @@ from seglib.config import Config
 from seglib.errors import InputError
 from seglib.ranks import ALONE, Rank, share_batch
 from seglib.warps import Batch, merge_draws
+
+SHARED_MEMORY = Path("/dev/shm")  # where torch puts what workers hand over, under Linux
+DRAWN_BYTES = 20  # a pixel, at most: two displacements and three levels of noise in float32
 
 
 class SampleDataset(Dataset):
@@ -179,5 +183,20 @@ def _worker_count(config: Config, rank: Rank) -> int:
         return config.num_workers
     cores = (os.cpu_count() or 1) // rank.neighbours
     if torch.cuda.is_available():
-        return min(8, max(1, cores))
-    return 1 if cores > 1 and get_all_start_methods()[0] == "fork" else 0  # the first one is what a DataLoader uses
+        workers = min(8, max(1, cores))
+    else:  # the first start method is the one that a DataLoader uses
+        workers = 1 if cores > 1 and get_all_start_methods()[0] == "fork" else 0
+    return _fit_shared_memory(workers, config, rank)
+
+
+def _fit_shared_memory(workers: int, config: Config, rank: Rank) -> int:
+    """No more than there is room for where they hand over their batches, 64 MB in a container of Docker.
+
+    Where it is full they are killed. Each has two batches under way, and two more are in use.
+    """
+    if not SHARED_MEMORY.is_dir():
+        return workers
+    drawn = DRAWN_BYTES if augments_on_device(config) else 0
+    batch = config.batch_size * config.image_size**2 * (config.in_channels + 1 + drawn)
+    batches = shutil.disk_usage(SHARED_MEMORY).free // rank.neighbours // batch
+    return max(0, min(workers, (batches - 2) // 2))

@@ -1,5 +1,6 @@
 import hashlib
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -83,6 +84,33 @@ def test_workers_are_chosen_from_the_machine(monkeypatch, tiny, gpu, cores, neig
     config = make_config(**{**vars(tiny), "num_workers": -1})
     assert batches._worker_count(config, Rank(0, neighbours)) == expected
     assert batches._worker_count(make_config(**{**vars(tiny), "num_workers": 5}), Rank()) == 5
+
+
+@pytest.mark.parametrize(
+    ("megabytes", "neighbours", "augment_on", "expected"),
+    [
+        (1024, 1, "loader", 8),
+        (64, 1, "loader", 8),  # 3.1 MB a batch of 16 images of 224 px with their masks: 20 fit
+        (40, 1, "loader", 5),
+        (64, 2, "loader", 4),
+        (64, 1, "device", 0),  # 18.4 MB, as what is drawn comes along
+        (80, 1, "device", 1),
+        (1, 1, "loader", 0),
+    ],
+)
+def test_workers_are_no_more_than_the_memory_holds_that_they_hand_over_in(
+    monkeypatch, tiny, tmp_path, megabytes, neighbours, augment_on, expected
+):
+    room = shutil.disk_usage(tmp_path)._replace(free=megabytes * 2**20)
+    monkeypatch.setattr(batches.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(batches.os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(batches, "SHARED_MEMORY", tmp_path)
+    monkeypatch.setattr(batches.shutil, "disk_usage", lambda path: {tmp_path: room}[path])
+    size = {"num_workers": -1, "batch_size": 16, "image_size": 224, "augment_on": augment_on}
+    config = make_config(**{**vars(tiny), **size})
+    assert batches._worker_count(config, Rank(0, neighbours)) == expected
+    monkeypatch.setattr(batches, "SHARED_MEMORY", tmp_path / "on another system")
+    assert batches._worker_count(config, Rank(0, neighbours)) == 8
 
 
 def test_a_worker_that_is_not_forked_is_handed_the_place_of_the_images_and_not_the_images(loaders):
