@@ -186,11 +186,11 @@ def _worker_count(config: Config, rank: Rank) -> int:
         workers = min(8, max(1, cores))
     else:  # the first start method is the one that a DataLoader uses
         workers = 1 if cores > 1 and get_all_start_methods()[0] == "fork" else 0
-    return _fit_shared_memory(workers, config, rank)
+    return limit_workers(workers, config, rank)
 
 
-def _fit_shared_memory(workers: int, config: Config, rank: Rank) -> int:
-    """No more than there is room for where they hand over their batches, 64 MB in a container of Docker.
+def limit_workers(workers: int, config: Config, rank: Rank) -> int:
+    """So many workers, but no more than there is room for where they hand over their batches: 64 MB in Docker.
 
     Where it is full they are killed. Each has two batches under way, and two more are in use.
     """

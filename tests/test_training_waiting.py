@@ -1,4 +1,5 @@
 import os
+import shutil
 import time
 
 import pandas as pd
@@ -6,8 +7,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from seglib import batches
 from seglib.batches import SampleDataset, make_loaders
-from seglib.config import make_config
+from seglib.config import Config, make_config
 from seglib.history import read_history
 from seglib.models import build_model
 from seglib.ranks import Rank
@@ -121,8 +123,22 @@ def test_several_processes_wait_as_long_as_the_slowest_of_them(run, slow, monkey
 )
 def test_the_cure_is_one_that_applies(monkeypatch, workers, rank, cure):
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    said = describe_waiting(0.34, DataLoader([1], num_workers=workers), rank)
+    config = Config(in_channels=3, white=255, augment_on="loader")
+    said = describe_waiting(0.34, DataLoader([1], num_workers=workers), config, rank)
     assert said.startswith(f"loader-bound: 34 % of the time went into waiting for images; {cure}")
+
+
+@pytest.mark.parametrize(("megabytes", "cure"), [(63, "more workers need more shared"), (64, "raise num_workers")])
+def test_no_worker_more_is_advised_where_it_would_be_killed_for_want_of_shared_memory(
+    monkeypatch, tmp_path, megabytes, cure
+):
+    """Three workers hand over eight batches of sixteen images of 352 px and their masks, 8 MB each."""
+    room = shutil.disk_usage(tmp_path)._replace(free=megabytes * 10**6)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(batches, "SHARED_MEMORY", tmp_path)
+    monkeypatch.setattr(batches.shutil, "disk_usage", lambda _: room)
+    config = Config(in_channels=3, white=255, batch_size=16, image_size=352, augment_on="loader")
+    assert f"; {cure}" in describe_waiting(0.34, DataLoader([1], num_workers=2), config, Rank())
 
 
 @pytest.mark.parametrize(("done", "seconds"), [(True, 0.03), (False, 0.0)])

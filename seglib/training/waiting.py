@@ -9,6 +9,8 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.profilers import Profiler
 from torch.utils.data import DataLoader
 
+from seglib.batches import limit_workers
+from seglib.config import Config
 from seglib.ranks import Rank, gather
 from seglib.training.segmenter import Segmenter
 
@@ -70,21 +72,23 @@ class LoaderHint(Callback):
         if self.epochs > 1 and much and not self.said:
             self.said = True
             if trainer.is_global_zero:
-                print(describe_waiting(self.share, trainer.train_dataloader, self.rank), flush=True)
+                print(describe_waiting(self.share, trainer.train_dataloader, module.config, self.rank), flush=True)
 
 
-def describe_waiting(share: float, loader: DataLoader, rank: Rank) -> str:
+def describe_waiting(share: float, loader: DataLoader, config: Config, rank: Rank) -> str:
     """What a loader that is too slow costs, and the cure, in a line.
 
     Example:
-        >>> describe_waiting(0.34, DataLoader([1]), Rank())
+        >>> describe_waiting(0.34, DataLoader([1]), Config(in_channels=3, white=255), Rank())
         'loader-bound: 34 % of the time went into waiting for images; set num_workers=1, and a worker prepares the next batch meanwhile'
     """  # noqa: E501
     workers, cores = loader.num_workers, (os.cpu_count() or 1) // rank.neighbours
-    if workers == 0:
-        cure = "set num_workers=1, and a worker prepares the next batch meanwhile"
-    elif workers < cores:
-        cure = f"raise num_workers (now {workers})"
-    else:
+    if workers >= max(1, cores):
         cure = f"its {workers} workers have no more cores to use; a lighter augment, or more cores, would help"
+    elif limit_workers(workers + 1, config, rank) <= workers:
+        cure = "more workers need more shared memory (in Docker: --shm-size=1g), or a smaller batch_size"
+    elif workers == 0:
+        cure = "set num_workers=1, and a worker prepares the next batch meanwhile"
+    else:
+        cure = f"raise num_workers (now {workers})"
     return f"loader-bound: {100 * share:.0f} % of the time went into waiting for images; {cure}"
