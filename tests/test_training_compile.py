@@ -72,13 +72,11 @@ def test_a_run_may_be_gone_on_with_compiled_and_then_without(train, graphs, monk
     pd.testing.assert_frame_equal(whole.drop(columns=TIMES), history.drop(columns=TIMES), rtol=1e-4, atol=1e-6)
 
 
-def test_without_a_compiler_the_run_ends_with_a_cure(train, monkeypatch, tmp_path):
+def test_without_a_compiler_the_run_ends_with_a_cure(train, tmp_path):
     torch.compiler.reset()
-    monkeypatch.setattr(inductor.cpp, "cxx", (None, str(tmp_path / "no-compiler")))
-    monkeypatch.setattr(inductor, "force_disable_caches", True)
-    with pytest.raises(
-        InputError, match=r"^compile=true needs a C\+\+ compiler, .*; install one, .*, or set compile=false$"
-    ):
+    settings = {"cpp.cxx": (None, str(tmp_path / "no-compiler")), "force_disable_caches": True}
+    cure = r"^compile=true needs a C\+\+ compiler, .*; install one, .*, or set compile=false$"
+    with inductor.patch(settings), pytest.raises(InputError, match=cure):
         train("run", compile=True)
 
 
