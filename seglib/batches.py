@@ -139,7 +139,8 @@ def _train_loader(data: SampleDataset, config: Config, rank: Rank) -> DataLoader
     unit = config.batch_size if whole else rank.count
     places = range(rank.index, len(data) // unit * unit, rank.count)
     sampler = SeededSampler(len(data), seed=config.member_seed, shuffle=True, places=places)
-    return _loader(data, sampler, at_once if whole else math.ceil(len(places) / config.parts), config, rank)
+    batch_size = at_once if whole else math.ceil(len(places) / config.parts)
+    return _loader(data, sampler, batch_size, _worker_count(config, rank))
 
 
 def _val_loader(data: SampleDataset, config: Config, rank: Rank) -> DataLoader:
@@ -148,11 +149,13 @@ def _val_loader(data: SampleDataset, config: Config, rank: Rank) -> DataLoader:
     mine = starts[rank.index :: rank.count] or [starts[rank.index % len(starts)]]
     places = [place for start in mine for place in range(len(data))[start : start + config.batch_size]]
     sampler = SeededSampler(len(data), seed=config.member_seed, shuffle=False, places=places)
-    return _loader(data, sampler, config.batch_size, config, rank)
+    # On a CPU without workers: these samples are only copied, and a process forked after an epoch holds on to all the
+    # memory that its steps have used, which the next steps would then have to copy.
+    workers = _worker_count(config, rank) if torch.cuda.is_available() else 0
+    return _loader(data, sampler, config.batch_size, workers)
 
 
-def _loader(data: SampleDataset, sampler: SeededSampler, batch_size: int, config: Config, rank: Rank) -> DataLoader:
-    workers = _worker_count(config, rank)
+def _loader(data: SampleDataset, sampler: SeededSampler, batch_size: int, workers: int) -> DataLoader:
     return DataLoader(
         data,
         batch_size=batch_size,

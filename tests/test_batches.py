@@ -113,6 +113,13 @@ def test_workers_are_no_more_than_the_memory_holds_that_they_hand_over_in(
     assert batches._worker_count(config, Rank(0, neighbours)) == 8
 
 
+@pytest.mark.parametrize(("gpu", "expected"), [(False, (2, 0)), (True, (2, 2))])
+def test_no_process_is_forked_in_the_middle_of_a_training_on_a_cpu(loaders, monkeypatch, gpu, expected):
+    """Validation begins after an epoch, when much memory is in use that would be copied as soon as it is written."""
+    monkeypatch.setattr(batches.torch.cuda, "is_available", lambda: gpu)
+    assert tuple(loader.num_workers for loader in loaders(num_workers=2)) == expected
+
+
 def test_a_worker_that_is_not_forked_is_handed_the_place_of_the_images_and_not_the_images(loaders):
     data = loaders()[0].dataset
     handed = pickle.dumps(data)

@@ -1,3 +1,5 @@
+import gc
+import multiprocessing
 import signal
 
 import numpy as np
@@ -15,7 +17,7 @@ from seglib.losses import bce_dice_loss
 from seglib.metrics import dice_score
 from seglib.models import build_model, scale_images
 from seglib.samples import list_samples
-from seglib.training import callbacks, members, segmenter
+from seglib.training import callbacks, loop, members, segmenter
 from seglib.training.callbacks import HISTORY_COLUMNS, HistoryWriter
 from seglib.training.loop import fit
 from seglib.training.members import fit_members
@@ -63,6 +65,20 @@ def test_the_history_has_a_row_per_epoch_and_the_promised_columns(run):
     assert history.notna().all().all()
     assert (history[["seconds", "images_per_second"]] > 0).all().all()
     assert pd.read_csv(folder / "history.csv").equals(history)
+
+
+def test_an_earlier_fold_holds_nothing_when_the_workers_of_the_next_one_are_forked(run, monkeypatch):
+    """What a forked process shares with this one is copied as soon as it is written, and held twice."""
+    seen = []
+
+    def look():
+        kept = sum(isinstance(thing, Segmenter) for thing in gc.get_objects())
+        seen.append((kept, len(multiprocessing.active_children())))
+
+    monkeypatch.setattr(loop, "give_back_memory", look)
+    for name in ("one", "two"):
+        run(name, num_workers=1, epochs=1)
+    assert seen == [(0, 0), (0, 0)]
 
 
 def test_an_epoch_that_is_run_again_replaces_its_own_row(tmp_path):

@@ -1,5 +1,6 @@
 """A network and its loaders -> checkpoints and a history; Lightning runs the loop."""
 
+import gc
 import logging
 import warnings
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from seglib.allocator import keep_freed_memory
+from seglib.allocator import give_back_memory, keep_freed_memory
 from seglib.checkpoints import load_checkpoint
 from seglib.config import Config, find_difference
 from seglib.durations import planned_epochs
@@ -50,6 +51,8 @@ def fit(
         InputError: if the loss is no longer finite, or the folder holds a run with other numbers.
     """
     keep_freed_memory()
+    gc.collect()  # of an earlier fold: Lightning's loop and its module refer to each other
+    give_back_memory()  # else a worker, forked below, holds on to it, and whatever is written there is copied first
     last = output_dir / "checkpoints" / "last.ckpt"
     parts = min(config.parts, len(train_loader))  # fewer where all the images are fewer than a batch
     steps = len(train_loader) // parts
