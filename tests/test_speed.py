@@ -182,9 +182,8 @@ def test_a_compiled_step_is_timed_apart_from_its_compilation(tiny_job, monkeypat
     monkeypatch.setattr(ours, "now", iter([0.0, 50.0, 56.0, 57.0]).__next__)  # two steps take 6 s of the 57
     assert ours.step_compiled(tiny_job) == {"seconds": [3.0], "images": [4], "preparation": 51.0}
     assert len(compiled) == 1
-    assert Path(os.environ["TORCHINDUCTOR_CACHE_DIR"]).parent == Path(
-        tiny_job.scratch
-    )  # nothing of another turn is there
+    kept = Path(os.environ["TORCHINDUCTOR_CACHE_DIR"])
+    assert kept.parent == Path(tiny_job.scratch)  # where nothing of another turn is
 
 
 @pytest.mark.parametrize(("channels", "groups"), [(6, 1), (6, 3)])
