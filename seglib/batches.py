@@ -94,9 +94,34 @@ class SeededSampler(Sampler[tuple[int, int]]):
         return ((int(rows[place]), int(seeds[place])) for place in self.places)
 
 
+class EpochLoader(DataLoader):
+    """A DataLoader that draws an epoch when its first batch is asked for, or when ``begin`` says so.
+
+    torch's own draws as soon as an iterator is made where it has workers; and Lightning makes that of a resumed run
+    before it tells the sampler which epoch it is, so that the images of the first one would come again.
+    """
+
+    _begun: int | None = None  # the epoch that the workers have begun
+
+    def begin(self, epoch: int) -> None:
+        """Let the workers, where there are any, begin ``epoch``, whose batches will be asked for later."""
+        self.sampler.set_epoch(epoch)
+        if self.num_workers:
+            super().__iter__()  # the workers persist, and so does their iterator
+            self._begun = epoch
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The batches of the sampler's epoch."""
+        begun, self._begun = self._begun == self.sampler.epoch, None
+        begun = (
+            begun and self._iterator is not None
+        )  # which Lightning forgets, with the workers, where a run breaks off
+        yield from self._iterator if begun else super().__iter__()
+
+
 def make_loaders(
     train: pd.DataFrame, val: pd.DataFrame, config: Config, cache_dir: Path, rank: Rank = ALONE
-) -> tuple[DataLoader, DataLoader]:
+) -> tuple[EpochLoader, EpochLoader]:
     """Loaders of the training samples (shuffled, augmented) and of the validation samples (in order, as they are).
 
     Args:
@@ -127,7 +152,7 @@ def make_loaders(
     return _train_loader(train_data, config, rank), _val_loader(val_data, config, rank)
 
 
-def _train_loader(data: SampleDataset, config: Config, rank: Rank) -> DataLoader:
+def _train_loader(data: SampleDataset, config: Config, rank: Rank) -> EpochLoader:
     """Every ``rank.count``-th image: of each batch that one process would see, every process gets an equal part.
 
     It comes in ``config.parts`` parts, one after the other. Where there are fewer images than a batch, all of them are
@@ -143,7 +168,7 @@ def _train_loader(data: SampleDataset, config: Config, rank: Rank) -> DataLoader
     return _loader(data, sampler, batch_size, _worker_count(config, rank))
 
 
-def _val_loader(data: SampleDataset, config: Config, rank: Rank) -> DataLoader:
+def _val_loader(data: SampleDataset, config: Config, rank: Rank) -> EpochLoader:
     """Every ``rank.count``-th batch; where there are fewer than processes, some are seen twice, so that all see one."""
     starts = range(0, len(data), config.batch_size)
     mine = starts[rank.index :: rank.count] or [starts[rank.index % len(starts)]]
@@ -155,8 +180,8 @@ def _val_loader(data: SampleDataset, config: Config, rank: Rank) -> DataLoader:
     return _loader(data, sampler, config.batch_size, workers)
 
 
-def _loader(data: SampleDataset, sampler: SeededSampler, batch_size: int, workers: int) -> DataLoader:
-    return DataLoader(
+def _loader(data: SampleDataset, sampler: SeededSampler, batch_size: int, workers: int) -> EpochLoader:
+    return EpochLoader(
         data,
         batch_size=batch_size,
         sampler=sampler,

@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from pytorch_lightning.utilities.combined_loader import _shutdown_workers_and_reset_iterator
 
 from seglib import batches
 from seglib.batches import SeededSampler, augments_on_device, make_loaders
@@ -54,6 +55,48 @@ def test_every_epoch_draws_anew_and_two_runs_agree(loaders):
         runs.append(epochs)
     assert runs[0] == runs[1]
     assert not set(runs[0][0]) & set(runs[0][1])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_epoch_is_drawn_when_it_is_asked_for_and_not_before(loaders, workers):
+    expected = loaders()[0]
+    expected.sampler.set_epoch(7)
+    loader = loaders(num_workers=workers)[0]
+    iterator = iter(loader)
+    loader.sampler.set_epoch(7)
+    assert fingerprints(iterator) == fingerprints(expected)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_epoch_that_was_begun_early_is_the_same_one(loaders, workers, monkeypatch):
+    plain, early = loaders()[0], loaders(num_workers=workers)[0]
+    drawn, draw = [], SeededSampler.__iter__
+    monkeypatch.setattr(SeededSampler, "__iter__", lambda self: (drawn.append(self.epoch), draw(self))[1])
+    epochs = []
+    for loader in (plain, early):
+        epochs.append([fingerprints(loader)])
+        for epoch in (1, 2):
+            if loader is early:
+                loader.begin(epoch)
+                assert drawn[-1] == epoch - (workers == 0)  # without workers there is nobody to begin
+            loader.sampler.set_epoch(epoch)  # as Lightning does
+            epochs[-1].append(fingerprints(loader))
+    assert epochs[0] == epochs[1]
+    assert drawn == [0, 1, 2] * 2
+
+
+def test_an_epoch_begun_in_vain_is_dropped(loaders):
+    """A run that goes on elsewhere, or whose workers are gone."""
+    expected = loaders()[0]
+    expected.sampler.set_epoch(3)
+    expected = fingerprints(expected)
+    loader = loaders(num_workers=1)[0]
+    loader.begin(2)
+    loader.sampler.set_epoch(3)
+    assert fingerprints(loader) == expected
+    loader.begin(3)
+    _shutdown_workers_and_reset_iterator(loader)  # as Lightning does where a run breaks off
+    assert fingerprints(loader) == expected
 
 
 def test_the_number_of_workers_changes_nothing_and_no_worker_repeats_another(loaders):

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+from seglib import batches
 from seglib.batches import SeededSampler, make_loaders
 from seglib.checkpoints import load_checkpoint, load_members, member_dir
 from seglib.config import make_config
@@ -16,12 +17,14 @@ from seglib.history import NEEDED
 from seglib.losses import bce_dice_loss
 from seglib.metrics import dice_score
 from seglib.models import build_model, scale_images
+from seglib.ranks import ALONE
 from seglib.samples import list_samples
 from seglib.training import callbacks, loop, members, segmenter
 from seglib.training.callbacks import HISTORY_COLUMNS, HistoryWriter
 from seglib.training.loop import fit
 from seglib.training.members import fit_members
 from seglib.training.segmenter import Segmenter
+from seglib.training.waiting import WaitMeter
 
 
 @pytest.fixture
@@ -130,7 +133,7 @@ def test_the_best_weights_are_not_the_last_ones(run, monkeypatch):
     "settings",
     [
         {"lr_patience": 0},
-        {"schedule": "onecycle", "optimizer": "adamw"},
+        {"schedule": "onecycle", "optimizer": "adamw", "num_workers": 1},
         {"schedule": "cosine", "ema_decay": 0.8, "gradient_clip": 0.5},
     ],
 )
@@ -156,7 +159,8 @@ def test_a_run_that_was_cut_off_ends_like_one_that_was_not(run, monkeypatch, set
 
 
 @pytest.mark.parametrize(
-    "settings", [{"lr_patience": 0}, {"schedule": "cosine", "ema_decay": 0.8, "monitor": "val_dice"}]
+    "settings",
+    [{"lr_patience": 0, "num_workers": 2}, {"schedule": "cosine", "ema_decay": 0.8, "monitor": "val_dice"}],
 )
 def test_a_run_stopped_by_its_time_goes_on_elsewhere_and_ends_like_one_that_was_not(run, monkeypatch, settings, capsys):
     settings = {"epochs": 5, "norm": "batch", "learning_rate": 0.02, **settings}
@@ -172,6 +176,26 @@ def test_a_run_stopped_by_its_time_goes_on_elsewhere_and_ends_like_one_that_was_
     best = [torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True) for folder in (there, here)]
     assert best[0]["epoch"] == best[1]["epoch"]
     assert all(torch.equal(value, best[1]["state_dict"][name]) for name, value in best[0]["state_dict"].items())
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_head_start_changes_nothing_and_is_given_for_every_epoch_but_the_first(run, monkeypatch, workers):
+    settings = {"epochs": 3, "num_workers": workers}
+    plain, *_ = run("plain", **settings)
+    make, begun = loop.make_callbacks, []
+    monkeypatch.setattr(loop, "make_callbacks", lambda *given: [*make(*given), callbacks.HeadStart()])
+    begin = batches.EpochLoader.begin
+    monkeypatch.setattr(batches.EpochLoader, "begin", lambda self, epoch: (begun.append(epoch), begin(self, epoch))[1])
+    early, *_ = run("early", **settings)
+    pd.testing.assert_frame_equal(without_times(early), without_times(plain))
+    assert begun == [1, 2]
+
+
+def test_a_gpu_gives_the_head_start(tiny, tmp_path, monkeypatch):
+    for gpu in (False, True):
+        monkeypatch.setattr(callbacks.torch.cuda, "is_available", lambda gpu=gpu: gpu)
+        made = callbacks.make_callbacks(tiny, tmp_path, ALONE, WaitMeter())
+        assert any(isinstance(one, callbacks.HeadStart) for one in made) == gpu
 
 
 def test_a_run_that_was_moved_remembers_its_best_epoch(run, monkeypatch):

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from tqdm import tqdm
 
@@ -40,6 +41,8 @@ def make_callbacks(config: Config, output_dir: Path, rank: Rank, meter: WaitMete
     if config.ema_decay:
         callbacks.append(MovingAverage(config.ema_decay))
     callbacks.append(TimeLimit())
+    if torch.cuda.is_available():  # a CPU has enough to do
+        callbacks.append(HeadStart())
     return [EpochBar(), *callbacks] if rank.index == 0 else callbacks
 
 
@@ -84,6 +87,15 @@ class TimeLimit(Callback):
             trainer.should_stop = True
             if trainer.is_global_zero:
                 print(OUT_OF_TIME.format(hours=hours), flush=True)
+
+
+class HeadStart(Callback):
+    """Lets the workers begin the next epoch while a GPU validates, which else would wait for its first batch."""
+
+    def on_validation_start(self, trainer: pl.Trainer, module: Segmenter) -> None:
+        """All batches of this epoch have come."""
+        if trainer.current_epoch + 1 < trainer.max_epochs:
+            trainer.train_dataloader.begin(trainer.current_epoch + 1)
 
 
 class EpochBar(Callback):
