@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from test_warps import disc, picture, tensors
+from torch._dynamo.utils import counters
 
 from seglib.augmentation import Drawer, make_strong_transform
 from seglib.checkpoints import load_checkpoint
@@ -65,6 +66,24 @@ def test_the_loop_waits_for_the_gpu_in_no_step(train, monkeypatch):
     monkeypatch.setattr(MovingAverage, "on_train_batch_end", end)
     train("run", batch_size=1, epochs=1, ema_decay=0.9, gradient_clip=1.0, precision="auto", augment="strong")
     assert len(steps) > 10
+
+
+@pytest.mark.parametrize(
+    ("settings", "graphs"), [({"folds": 3}, True), ({"accumulate": 2}, False), ({"ema_decay": 0.0}, True)]
+)
+def test_a_compiled_run_learns_as_one_that_is_not(train, settings, graphs):
+    """With CUDA graphs where there may be some: torch counts what it passed over."""
+    how = {"epochs": 5, "norm": "batch", "ema_decay": 0.5, "gradient_clip": 1.0, "augment": "standard"} | settings
+    plain, _ = train("plain", **how)
+    torch.compiler.reset()
+    counters.clear()
+    compiled, _ = train("compiled", **how, compile=True)
+    torch.compiler.reset()
+    names = ["train_loss", "val_loss"]
+    np.testing.assert_allclose(compiled[names], plain[names], rtol=0.01)
+    assert plain["train_loss"].iloc[4] < 0.9 * plain["train_loss"].iloc[0]
+    assert counters["inductor"]["cudagraph_skips"] == 0
+    assert bool(counters["inductor"]["cudagraph_recorded_non_static_inputs"]) == graphs
 
 
 def test_a_batch_that_does_not_fit_goes_through_in_parts(train, capsys):

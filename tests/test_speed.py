@@ -138,7 +138,8 @@ def test_our_epoch_ends_where_its_validation_begins(monkeypatch):
     told = []
     loader = type("Loader", (), {})()
     loader.sampler = type("Sampler", (), {"set_epoch": staticmethod(told.append)})()
-    ours._time_epochs(laps, model, loader)
+    model = ours.Timed(model, laps)
+    ours._begin_epochs(laps, loader)
     for epoch in range(2):
         loader.sampler.set_epoch(epoch)
         model.train()
@@ -150,6 +151,31 @@ def test_our_epoch_ends_where_its_validation_begins(monkeypatch):
         next(clock)  # time goes by in validation
     assert told == [0, 1]
     assert laps.result() == {"seconds": [2, 1], "images": [7, 7]}
+
+
+@pytest.mark.parametrize("network", ["plain", "lite2"])
+def test_a_compiled_training_is_that_of_the_network_alone_and_else_the_same(tiny_job, monkeypatch, network):
+    compiled, compile_ = [], torch.nn.Module.compile
+
+    def trace(self, mode):
+        compiled.append(type(self))
+        compile_(self, backend="eager")
+
+    torch.compiler.reset()
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")
+    monkeypatch.setattr(torch.nn.Module, "compile", trace)
+    tiny_job = dataclasses.replace(tiny_job, network=network)
+    assert ours.train_compiled(tiny_job)["images"] == ours.train(tiny_job)["images"] == [8, 8]
+    assert len(compiled) == 1
+    assert compiled[0] is not ours.Timed
+    assert Path(os.environ["TORCHINDUCTOR_CACHE_DIR"]).parent == Path(tiny_job.scratch)
+    torch.compiler.reset()
+
+
+def test_the_time_around_a_network_leaves_its_encoder_where_the_optimizer_looks(tiny_job):
+    network = build_model(ours.make_settings(dataclasses.replace(tiny_job, network="lite2")), pretrained=False)
+    assert ours.Timed(network, job.Laps()).encoder is network.encoder
+    assert not hasattr(ours.Timed(nn.Identity(), job.Laps()), "encoder")
 
 
 def test_a_warm_start_finds_the_cache_and_a_cold_one_does_not(tiny_job, monkeypatch):
@@ -178,10 +204,10 @@ def test_a_step_is_timed_per_batch_after_warming_up(name, tiny_job, monkeypatch)
 def test_a_compiled_step_is_timed_apart_from_its_compilation(tiny_job, monkeypatch):
     compiled = []
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")
-    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compiled.append(self))
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, mode: compiled.append(mode))
     monkeypatch.setattr(ours, "now", iter([0.0, 50.0, 56.0, 57.0]).__next__)  # two steps take 6 s of the 57
     assert ours.step_compiled(tiny_job) == {"seconds": [3.0], "images": [4], "preparation": 51.0}
-    assert len(compiled) == 1
+    assert compiled == [None]  # on a CPU
     kept = Path(os.environ["TORCHINDUCTOR_CACHE_DIR"])
     assert kept.parent == Path(tiny_job.scratch)  # where nothing of another turn is
 
@@ -548,6 +574,24 @@ def test_a_gpu_adds_images_a_second_how_busy_it_was_and_its_memory():
     row = next(line for line in text.splitlines() if line.startswith("| plain U-Net, width 16 | plain PyTorch"))
     assert "64 (64 to 64) images/s | 50.0 (50.0 to 50.0) % | 2000 (2000 to 2000) MB" in row
     assert "A GPU" in text
+
+
+def test_a_gpu_is_told_what_compiling_gives_in_whole_epochs():
+    how = {"network": "resnet34", "images": [640] * 3}
+    records = [
+        record("epoch", "ours", 0, seconds=[3, 0.5, 0.5], **how),
+        record("epoch", "compiled", 0, seconds=[60, 0.4, 0.4], **how),
+    ]
+    name = "U-Net with ResNet-34"
+    eager, compiled = (
+        find_line(records, f"later epoch{what}, {name}", "the clock") for what in ("", " with compile=true")
+    )
+    assert (eager.numbers, eager.target) == ([1280], None)
+    assert compiled.numbers == [1600]
+    assert speed_table.judge(compiled) == ("at least 1600 images/s", "met")
+    assert find_line(records, f"later epoch with compile=true, {name}", "ours without it").numbers == [1.25, 1.25]
+    assert find_line(records, f"first epoch with compile=true, {name}").numbers == [60]
+    assert speed_table.judge(find_line(records, "later epoch, plain U-Net, width 64", "the clock"))[1] == "not measured"
 
 
 @pytest.mark.slow

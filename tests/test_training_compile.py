@@ -8,7 +8,8 @@ from seglib.batches import make_loaders
 from seglib.checkpoints import load_checkpoint
 from seglib.errors import InputError
 from seglib.models import scale_images
-from seglib.training import callbacks
+from seglib.ranks import ALONE, Rank
+from seglib.training import callbacks, loop
 
 TIMES = ["seconds", "images_per_second", "wait_share"]
 LOSSES = ["train_loss", "val_loss", "val_loss_seed"]
@@ -24,7 +25,7 @@ def graphs(monkeypatch):
         return graph.forward
 
     torch.compiler.reset()
-    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compile_(self, backend=trace))
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, mode: compile_(self, backend=trace))
     yield made
     torch.compiler.reset()
 
@@ -70,6 +71,30 @@ def test_a_run_may_be_gone_on_with_compiled_and_then_without(train, graphs, monk
             assert bool(graphs) is compiled
     history, _ = train("run", **settings)
     pd.testing.assert_frame_equal(whole.drop(columns=TIMES), history.drop(columns=TIMES), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "parts", "rank", "expected"),
+    [
+        (False, 1, ALONE, None),
+        (True, 1, ALONE, "reduce-overhead"),
+        (True, 2, ALONE, None),  # the gradients of the first part would lie where those of the second are written
+        (True, 1, Rank(0, 2), None),
+        (True, 1, Rank(1, 2), None),
+    ],
+)
+def test_kernels_are_launched_as_one_graph_where_no_gradient_outlives_a_pass(monkeypatch, gpu, parts, rank, expected):
+    monkeypatch.setattr(loop.torch.cuda, "is_available", lambda: gpu)
+    assert loop.choose_compile_mode(parts, rank) == expected
+
+
+def test_the_parts_that_really_come_decide_on_the_graph(train, monkeypatch):
+    asked = []
+    monkeypatch.setattr(loop, "choose_compile_mode", lambda parts, rank: asked.append((parts, rank)))
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, mode: asked.append(mode))
+    for parts in (1, 2):
+        train(f"{parts}", epochs=1, compile=True, accumulate=parts)
+    assert asked == [(1, ALONE), None, (2, ALONE), None]
 
 
 def test_without_a_compiler_the_run_ends_with_a_cure(train, tmp_path):

@@ -4,8 +4,11 @@ import seglib  # noqa: F401  # isort: skip  before torch, as in the notebooks
 
 import dataclasses
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +24,7 @@ from seglib.config import Config, make_config
 from seglib.images import probe_images
 from seglib.models import autocast, build_model
 from seglib.probabilities import predict_probabilities
+from seglib.ranks import ALONE
 from seglib.warps import augment_batch
 
 PRESETS = {name: {"preset": "baseline", "width": width} for name, width in WIDTHS.items()}
@@ -46,15 +50,24 @@ def make_job_loaders(job: Job, folder: Path, *, workers: int = -1) -> tuple[Data
 
 def train(job: Job) -> dict:
     """Epochs of ``fit`` without their validation; the first holds the building of the cache."""
+    return _train(job, make_settings(job))
+
+
+def train_compiled(job: Job) -> dict:
+    """The same with ``compile=true``; the first epoch holds the compiling as well."""
+    with _fresh_compiler(job):
+        return _train(job, dataclasses.replace(make_settings(job), compile=True))
+
+
+def _train(job: Job, config: Config) -> dict:
     from seglib.training.loop import fit  # not above: a first batch does not wait for it, here as in the notebook
 
-    config = make_settings(job)
     network = build_model(config, pretrained=False)
     with TemporaryDirectory(dir=job.scratch) as folder:
         laps = Laps()
         train_loader, val_loader = make_job_loaders(job, Path(folder) / "cache")
-        _time_epochs(laps, network, train_loader)
-        history = fit(network, train_loader, val_loader, config, Path(folder))
+        _begin_epochs(laps, train_loader)
+        history = fit(Timed(network, laps), train_loader, val_loader, config, Path(folder))
     waits = history["wait_share"].tolist() if "wait_share" in history else []
     return laps.result() | {"wait_share": waits}
 
@@ -73,25 +86,41 @@ def reach(job: Job) -> dict:
     return describe_reach(history["val_dice"].tolist(), (prepared + history["seconds"].cumsum()).tolist())
 
 
-def _time_epochs(laps: Laps, network: nn.Module, loader: DataLoader) -> None:
-    """Let an epoch begin where Lightning tells the sampler so, and end where the first validation batch comes in."""
-    seen = 0
+class Timed(nn.Module):
+    """A network that lets an epoch end where the first batch of validation comes in.
+
+    It stands around the network, and is not compiled with it, as a hook in it would be.
+    """
+
+    def __init__(self, network: nn.Module, laps: Laps) -> None:
+        super().__init__()
+        self.network, self.laps, self.seen = network, laps, 0
+        if hasattr(network, "encoder"):
+            self.encoder = network.encoder
+
+    def compile(self, **how: Any) -> None:
+        """Compile the network."""
+        self.network.compile(**how)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """What the network says."""
+        if self.training:
+            self.seen += len(images)
+        elif self.seen:
+            self.laps.end(self.seen)
+            self.seen = 0
+        return self.network(images)
+
+
+def _begin_epochs(laps: Laps, loader: DataLoader) -> None:
+    """Let an epoch begin where Lightning tells the sampler so."""
     tell_sampler = loader.sampler.set_epoch
 
     def set_epoch(epoch: int) -> None:
         laps.begin()
         tell_sampler(epoch)
 
-    def before_forward(module: nn.Module, images: tuple[Tensor, ...]) -> None:
-        nonlocal seen
-        if module.training:
-            seen += len(images[0])
-        elif seen:
-            laps.end(seen)
-            seen = 0
-
     loader.sampler.set_epoch = set_epoch
-    network.register_forward_pre_hook(before_forward)
 
 
 def load(job: Job) -> dict:
@@ -150,13 +179,22 @@ def step(job: Job) -> dict:
 
 def step_compiled(job: Job) -> dict:
     """The same with ``compile=true``; ``preparation`` is what went before: the compiling, which the first steps do."""
+    from seglib.training.loop import choose_compile_mode
+
     network = build_model(make_settings(job), pretrained=False)
-    network.compile()
-    with TemporaryDirectory(dir=job.scratch) as folder:
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder  # torch else keeps what it compiled, and later turns find it
+    network.compile(mode=choose_compile_mode(1, ALONE))
+    with _fresh_compiler(job):
         began = now()
         result = _time_steps(job, network)
     return result | {"preparation": now() - began - job.epochs * result["seconds"][0]}
+
+
+@contextmanager
+def _fresh_compiler(job: Job) -> Iterator[None]:
+    """A cache of its own for the compiler; torch else keeps what it compiled, and later turns find it."""
+    with TemporaryDirectory(dir=job.scratch) as folder:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
+        yield
 
 
 def _time_steps(job: Job, network: nn.Module) -> dict:

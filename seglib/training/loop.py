@@ -21,7 +21,7 @@ from seglib.durations import planned_epochs
 from seglib.errors import InputError
 from seglib.memory import is_out_of_memory
 from seglib.models import choose_precision
-from seglib.ranks import Rank, find_rank
+from seglib.ranks import ALONE, Rank, find_rank
 from seglib.training.callbacks import make_callbacks
 from seglib.training.segmenter import Segmenter
 from seglib.training.waiting import WaitMeter
@@ -81,10 +81,19 @@ def fit(
         default_root_dir=output_dir,
     )
     if config.compile:
-        network.compile()  # in place: checkpoints know nothing of it
+        network.compile(mode=choose_compile_mode(parts, find_rank()))  # in place: checkpoints know nothing of it
     with _plain_interrupts(), _plain_compile_errors():
         trainer.fit(module, train_loader, val_loader, ckpt_path=last if last.exists() else None, weights_only=True)
     return pd.read_csv(output_dir / "history.csv")
+
+
+def choose_compile_mode(parts: int, rank: Rank) -> str | None:
+    """What ``torch.compile`` is asked for: on a GPU to launch all kernels of a pass at once, as a CUDA graph.
+
+    What a graph computes lies where its next run writes; so there is none where gradients are kept from one part of a
+    batch to the next, or exchanged between processes.
+    """
+    return "reduce-overhead" if torch.cuda.is_available() and parts == 1 and rank == ALONE else None
 
 
 def _spread(rank: Rank, config: Config) -> dict[str, Any]:
