@@ -288,7 +288,7 @@ def run_job(job: Job) -> dict:
 def _environment(job: Job) -> dict[str, str]:
     """That of this process, with the same number of threads for all and the packages of this folder."""
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(job.threads))
-    path = os.pathsep.join([str(HERE), str(HERE.parent)])
+    path = os.pathsep.join([str(HERE), str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     return os.environ | threads | {"PYTHONPATH": path, STARTED: repr(time.time()), "NO_ALBUMENTATIONS_UPDATE": "1"}
 
 

@@ -272,8 +272,11 @@ def _other_lines(records: Records) -> list[Line]:
 
 
 def _table(lines: list[Line]) -> str:
+    """The lines that have numbers, and those that should have."""
     rows = ["| what | against | median (lowest to highest) | numbers | target | |", "|---|---|---|---|---|---|"]
     for line in lines:
+        if not line.numbers and line.target is None:
+            continue
         cells = [
             line.what,
             line.against,
@@ -291,6 +294,8 @@ def _gpu_part(records: Records) -> str:
     for network, name in _list_networks(records).items():
         for who in ("ours", "compiled", "plain", "monai", "seed"):
             turns = select(records, "epoch", who, network=network).values()
+            if not turns:
+                continue
             speeds = [turn["images"][-1] / later(turn) for turn in turns]
             shown = [describe_numbers(speeds, "images/s")]
             for key, unit in (("gpu_busy", "share"), ("gpu_memory", "MB")):

@@ -97,6 +97,27 @@ def test_the_parts_that_really_come_decide_on_the_graph(train, monkeypatch):
     assert asked == [(1, ALONE), None, (2, ALONE), None]
 
 
+@pytest.mark.parametrize(("settings", "times"), [({"folds": 3, "compile": True}, 3), ({"folds": 3}, 0)])
+def test_a_graph_is_forgotten_before_another_network_lies_where_its_weights_lay(train, monkeypatch, settings, times):
+    forgotten = []
+    monkeypatch.setattr(loop, "choose_compile_mode", lambda parts, rank: "reduce-overhead")
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, mode: None)
+    monkeypatch.setattr(loop.torch.compiler, "reset", lambda: forgotten.append(1))
+    train("run", epochs=1, **settings)
+    assert len(forgotten) == times
+
+
+def test_a_graph_is_forgotten_where_a_run_breaks_off(train, monkeypatch):
+    forgotten = []
+    monkeypatch.setattr(loop, "choose_compile_mode", lambda parts, rank: "reduce-overhead")
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, mode: None)
+    monkeypatch.setattr(loop.torch.compiler, "reset", lambda: forgotten.append(1))
+    monkeypatch.setattr(loop.pl.Trainer, "fit", lambda *given, **how: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train("run", compile=True)
+    assert forgotten == [1]
+
+
 def test_without_a_compiler_the_run_ends_with_a_cure(train, tmp_path):
     torch.compiler.reset()
     settings = {"cpp.cxx": (None, str(tmp_path / "no-compiler")), "force_disable_caches": True}

@@ -80,9 +80,10 @@ def fit(
         num_sanity_val_steps=0,
         default_root_dir=output_dir,
     )
+    mode = choose_compile_mode(parts, find_rank()) if config.compile else None
     if config.compile:
-        network.compile(mode=choose_compile_mode(parts, find_rank()))  # in place: checkpoints know nothing of it
-    with _plain_interrupts(), _plain_compile_errors():
+        network.compile(mode=mode)  # in place: checkpoints know nothing of it
+    with _plain_interrupts(), _plain_compile_errors(), _forget_graphs(mode):
         trainer.fit(module, train_loader, val_loader, ckpt_path=last if last.exists() else None, weights_only=True)
     return pd.read_csv(output_dir / "history.csv")
 
@@ -94,6 +95,16 @@ def choose_compile_mode(parts: int, rank: Rank) -> str | None:
     batch to the next, or exchanged between processes.
     """
     return "reduce-overhead" if torch.cuda.is_available() and parts == 1 and rank == ALONE else None
+
+
+@contextmanager
+def _forget_graphs(mode: str | None) -> Iterator[None]:
+    """A CUDA graph holds memory, and knows weights by where they lie, where those of the next fold may come to lie."""
+    try:
+        yield
+    finally:
+        if mode is not None:
+            torch.compiler.reset()
 
 
 def _spread(rank: Rank, config: Config) -> dict[str, Any]:

@@ -116,7 +116,6 @@ def fit_member(
         history = _fit_in_memory(loaders, config, folder)
         if history is not None:
             return history
-        torch.compiler.reset()  # a CUDA graph keeps its memory
         gc.collect()  # Lightning's loop and our module refer to each other, and keep the network
         torch.cuda.empty_cache()
         at_once, config = then, divide_further(config, at_once=then, count=rank.count)
