@@ -290,7 +290,8 @@ def _table(lines: list[Line]) -> str:
 
 def _gpu_part(records: Records) -> str:
     """Images a second, and how busy the GPU was: numbers that can be held against those of the same card elsewhere."""
-    rows = ["## On the GPU", "", "| training | who | later epochs | GPU busy | GPU memory |", "|---|---|---|---|---|"]
+    header = "| training | who | later epochs | GPU busy, first epoch included | GPU memory |"
+    rows = ["## On the GPU", "", header, "|---|---|---|---|---|"]
     for network, name in _list_networks(records).items():
         for who in ("ours", "compiled", "plain", "monai", "seed"):
             turns = select(records, "epoch", who, network=network).values()
@@ -339,7 +340,8 @@ def _method(records: Records) -> str:
 
 - seglib: `make_loaders` and `training.fit`, as in `02_training`, in the precision that `auto` chooses. The first epoch
   holds the building of the cache. Its validation and checkpoints are left out, as the others have none.
-- the seed's way: all images decoded and augmented once, in memory, before training (reported apart); float32.
+- the seed's way: all images decoded and augmented once, in memory, before training (reported apart); float32, in which
+  torch lets a GPU round what it convolves to TF32.
 - plain PyTorch and smp: a Dataset that reads, resizes and augments, and workers, as many as cores; float32.
 - MONAI, cached: CacheDataset and ThreadDataLoader, with its own flips, turns and affine step, and the elastic and
   colour steps of all others; float32 on a CPU, mixed precision on a GPU. Its first epoch fills the cache.
