@@ -12,8 +12,9 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 run: .venv/.run
 	$(BIN)/seglib run --data "$(DATA)" --out "$(OUT)" --preset "$(PRESET)" $(ARGS)
 
+# A file of tests stays in one process, as its tests share what they train.
 test: .venv/.test lint
-	$(BIN)/pytest -q -m "not slow"
+	$(BIN)/pytest -q -m "not slow" -n logical --maxprocesses 4 --dist loadfile
 
 slow: .venv/.test
 	$(BIN)/pytest -q -m slow
