@@ -112,11 +112,10 @@ class EpochLoader(DataLoader):
 
     def __iter__(self) -> Iterator[Batch]:
         """The batches of the sampler's epoch."""
-        begun, self._begun = self._begun == self.sampler.epoch, None
-        begun = (
-            begun and self._iterator is not None
-        )  # which Lightning forgets, with the workers, where a run breaks off
-        yield from self._iterator if begun else super().__iter__()
+        begun, self._begun = self._begun, None
+        # where a run breaks off, Lightning ends the workers and forgets the iterator
+        goes_on = begun == self.sampler.epoch and self._iterator is not None
+        yield from self._iterator if goes_on else super().__iter__()
 
 
 def make_loaders(
