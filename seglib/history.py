@@ -36,6 +36,8 @@ RISE = 0.03  # of the validation loss; folds of our records end up to 0.02 above
 GAIN = 0.02  # of the validation loss; less is chance from one network to the next
 NOTHING = 0.05  # share of the first training loss; a network that learns loses more than that in its second epoch
 FLOOR = 3.0  # validation loss over 1 - Dice: 1.3 to 2.3 in our records, 3.6 and more where a sigmoid is applied twice
+LARGE = 0.1  # gain of the validation loss
+CALM = 4.0  # noise of a curve over that of its end; chance alone seldom makes it more than 3
 NOISY = 0.05  # noise over level; the validation loss of our records has up to 0.03
 LOWERED = 0.6  # a rate that ends below this share of its largest was lowered; halved once counts
 
@@ -321,9 +323,18 @@ def _gain(curves: _Curves) -> float:
     return float((before - end) / before)
 
 
+def _noise_behind(gain: float, curves: _Curves) -> float:
+    """That of the whole curve; but behind a large gain that of the end, where it is far calmer than a jumpy beginning.
+
+    At a rate that has fallen to nothing every curve is calm, and more epochs would not add to what little it gains.
+    """
+    whole, end = estimate_noise(curves.val), estimate_noise(curves.val[-2 * curves.last :])
+    return end if gain > LARGE and whole > CALM * end else whole
+
+
 def _find_end(curves: _Curves) -> Verdict:
     gain, end = _gain(curves), float(curves.val[-curves.last :].mean())
-    chance = float(2 * estimate_noise(curves.val) * np.sqrt(2 / curves.last) / end)
+    chance = float(2 * _noise_behind(gain, curves) * np.sqrt(2 / curves.last) / end)
     evidence = {
         "gain": gain,
         "chance": chance,

@@ -77,17 +77,19 @@ def compare_runs(run: Path, others: Sequence[Path]) -> pd.DataFrame:
 
     Returns:
         One row for each other run: its name, ``images`` in common, the facts of ``metrics.compare_scores`` (positive
-        differences where the other is better) and the ``verdict`` in words.
-
-    Raises:
-        InputError: as `pair_scores`.
+        differences where the other is better) and the ``verdict`` in words; where they cannot be compared, that says
+        why, and there are no facts.
     """
-    rows = []
-    for other in others:
+    return pd.DataFrame([_compare(run, other) for other in others])
+
+
+def _compare(run: Path, other: Path) -> dict[str, float | str]:
+    try:
         pairs = pair_scores(run, other)
-        facts = compare_scores(pairs["dice_first"].to_numpy(), pairs["dice_second"].to_numpy())
-        rows.append({"run": other.name, "images": len(pairs), **facts, "verdict": describe_comparison(facts)})
-    return pd.DataFrame(rows)
+    except InputError as error:
+        return {"run": other.name, "images": 0, "verdict": str(error)}
+    facts = compare_scores(pairs["dice_first"].to_numpy(), pairs["dice_second"].to_numpy())
+    return {"run": other.name, "images": len(pairs), **facts, "verdict": describe_comparison(facts)}
 
 
 def _score(sample_id: str, pred: np.ndarray, mask: np.ndarray) -> dict[str, float | str]:

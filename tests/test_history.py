@@ -235,6 +235,27 @@ def test_a_gain_that_chance_explains_is_named_so():
     assert ("chance alone" in verdict.sentence) == (0.02 < abs(verdict.evidence["gain"]) <= verdict.evidence["chance"])
 
 
+def test_a_jump_at_the_beginning_hides_no_fall_at_the_end():
+    """The preset quick on phantoms, 96 px, eight epochs."""
+    val = [0.614, 1.888, 1.638, 0.357, 0.274, 0.226, 0.195, 0.179]
+    train = [0.679, 0.512, 0.36, 0.255, 0.194, 0.174, 0.156, 0.149]
+    history = make_history(train, val, rate=cosine(np.linspace(0, 1, 8)), noise=0)
+    verdict = diagnose(history)
+    assert verdict.kind == "still improving"
+    assert verdict.evidence["gain"] == pytest.approx(0.736, abs=0.01)
+    assert verdict.evidence["chance"] < 0.2
+
+
+def test_a_small_gain_at_a_rate_of_nothing_is_no_reason_to_go_on():
+    """The seed's recipe on isic2016 ends so: calm, as its rate was halved six times, and 2 % better than before."""
+    scatter = 1 + 0.1 * np.random.default_rng(0).standard_normal(48)
+    val = np.r_[0.17 * scatter, np.linspace(0.137, 0.1355, 11), np.linspace(0.1335, 0.1322, 11)]
+    history = make_history(np.full(70, 0.15), val, rate=cosine(np.linspace(0, 1, 70)), noise=0)
+    verdict = diagnose(history)
+    assert verdict.kind == "converged"
+    assert 0.02 < verdict.evidence["gain"] < verdict.evidence["chance"]
+
+
 def test_a_loss_that_is_not_a_number_is_told_first_with_its_epoch():
     history = overfitting(np.linspace(0, 1, 14), 0)
     history.loc[6, "val_loss"] = np.nan

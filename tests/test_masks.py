@@ -55,3 +55,15 @@ def test_runs_without_an_image_in_common_cannot_be_compared(tmp_path):
     first = write_scores(tmp_path / "first", {"a": 0.5})
     with pytest.raises(InputError, match="no image in common"):
         pair_scores(first, write_scores(tmp_path / "second", {"b": 0.9}))
+
+
+def test_a_run_that_cannot_be_compared_says_why_beside_those_that_can(tmp_path):
+    """03_loss_curves compares runs before 04_evaluation has scored its own."""
+    first = write_scores(tmp_path / "first", {"a": 0.5, "b": 0.7})
+    strange = write_scores(tmp_path / "strange", {"c": 0.9})
+    table = compare_runs(first, [tmp_path / "unscored", first, strange])
+    assert table["images"].tolist() == [0, 2, 0]
+    assert table["difference"].isna().tolist() == [True, False, True]
+    assert "run 04_evaluation first" in table["verdict"][0]
+    assert "no image in common" in table["verdict"][2]
+    assert compare_runs(tmp_path / "unscored", [first])["verdict"].str.contains("run 04_evaluation first").all()
