@@ -95,8 +95,11 @@ class Timed(nn.Module):
     def __init__(self, network: nn.Module, laps: Laps) -> None:
         super().__init__()
         self.network, self.laps, self.seen = network, laps, 0
-        if hasattr(network, "encoder"):
-            self.encoder = network.encoder
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The part that may learn at a smaller rate."""
+        return self.network.encoder
 
     def compile(self, **how: Any) -> None:
         """Compile the network."""

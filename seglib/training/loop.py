@@ -12,9 +12,9 @@ import pandas as pd
 import pytorch_lightning as pl
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
 
 from seglib.allocator import give_back_memory, keep_freed_memory
+from seglib.batches import EpochLoader
 from seglib.checkpoints import load_checkpoint
 from seglib.config import Config, find_difference
 from seglib.durations import planned_epochs
@@ -30,7 +30,7 @@ PRECISION_NAMES = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}  # o
 
 
 def fit(
-    network: nn.Module, train_loader: DataLoader, val_loader: DataLoader, config: Config, output_dir: Path
+    network: nn.Module, train_loader: EpochLoader, val_loader: EpochLoader, config: Config, output_dir: Path
 ) -> pd.DataFrame:
     """Train, or go on where an interrupted run of the same folder stopped.
 
@@ -53,7 +53,7 @@ def fit(
     keep_freed_memory()
     gc.collect()  # of an earlier fold: Lightning's loop and its module refer to each other
     give_back_memory()  # else a worker, forked below, holds on to it, and whatever is written there is copied first
-    last = output_dir / "checkpoints" / "last.ckpt"
+    last, rank = output_dir / "checkpoints" / "last.ckpt", find_rank()
     parts = min(config.parts, len(train_loader))  # fewer where all the images are fewer than a batch
     steps = len(train_loader) // parts
     if last.exists():
@@ -69,10 +69,10 @@ def fit(
         max_epochs=epochs,
         limit_train_batches=steps_per_epoch * parts,
         accumulate_grad_batches=parts,
-        **_spread(find_rank(), config),
+        **_spread(rank, config),
         precision=PRECISION_NAMES[choose_precision(config.precision)],
         gradient_clip_val=config.gradient_clip or None,
-        callbacks=make_callbacks(config, output_dir, find_rank(), meter),
+        callbacks=make_callbacks(config, output_dir, rank, meter),
         profiler=meter,
         enable_progress_bar=False,  # EpochBar is ours: one bar per epoch, and silence in a log
         logger=False,
@@ -80,7 +80,7 @@ def fit(
         num_sanity_val_steps=0,
         default_root_dir=output_dir,
     )
-    mode = choose_compile_mode(parts, find_rank()) if config.compile else None
+    mode = choose_compile_mode(parts, rank) if config.compile else None
     if config.compile:
         network.compile(mode=mode)  # in place: checkpoints know nothing of it
     with _plain_interrupts(), _plain_compile_errors(), _forget_graphs(mode):

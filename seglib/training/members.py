@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from torch.utils.data import DataLoader
 
-from seglib.batches import make_loaders
+from seglib.batches import EpochLoader, make_loaders
 from seglib.checkpoints import member_dir
 from seglib.clock import is_time_up
 from seglib.config import Config
@@ -123,7 +122,7 @@ def fit_member(
             raise MemoryShortageError(f"out of memory at {at_once} images at once; set accumulate={config.accumulate}")
 
 
-def _fit_in_memory(loaders: tuple[DataLoader, DataLoader], config: Config, folder: Path) -> pd.DataFrame | None:
+def _fit_in_memory(loaders: tuple[EpochLoader, EpochLoader], config: Config, folder: Path) -> pd.DataFrame | None:
     """The history; None if there was no room for it. The network begins anew, whatever half a step has done to it."""
     from seglib.training import loop  # Lightning takes seconds to import; a notebook shows its images before
 
