@@ -104,7 +104,7 @@ def measure_set(data_dir: Path, output_dir: Path) -> dict:
         samples = list_samples(data_dir)
         channels, white = probe_images(samples["image_path"])
         steps.append(watch.take("list the samples"))
-        measured = measure_samples(samples)
+        measured = measure_samples(samples, white=white)
         steps.append(watch.take("measure them, find near-duplicates"))
         config = make_config("baseline", in_channels=channels, white=white, **TINY)
         groups = join_groups(measured["group"], data_dir, samples)

@@ -31,7 +31,20 @@ def parse_words(words: Sequence[str] | None) -> argparse.Namespace:
         _add_score,
     ):
         add(commands)
-    return parser.parse_args(words)
+    found, unknown = parser.parse_known_args(words)
+    if unknown:
+        help_ = f"seglib {found.command} --help"
+        parser.error(f"{found.command} does not know {' '.join(unknown)}; {help_} says what it knows")
+    if found.command == "check":
+        _join_data(parser, found)
+    return found
+
+
+def _join_data(parser: argparse.ArgumentParser, found: argparse.Namespace) -> None:
+    """The folder may stand alone, or behind --data as it does for every other command."""
+    if found.data and found.option_data and found.data != found.option_data:
+        parser.error(f"check looks at one folder; name {found.data} or {found.option_data}")
+    found.data = found.data or found.option_data
 
 
 def _add_run(commands: Any) -> None:
@@ -79,6 +92,7 @@ def _add_ensemble(commands: Any) -> None:
 def _add_check(commands: Any) -> None:
     command = commands.add_parser("check", help="what is wrong with a data set: 0 nothing, 1 problems, 2 cannot look")
     command.add_argument("data", metavar="DIR", nargs="?", help="as --data of run, a folder (default: found)")
+    command.add_argument("--data", dest="option_data", metavar="DIR", help="the same, as run has it")
     command.add_argument(
         "--json", action="store_true", help="print a list of objects: file, problem, severity, fact, cure"
     )

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pandas as pd
 from seglib.ahead import map_on_cores
 from seglib.duplicates import SIDE, group_near_duplicates, make_thumbnail
 from seglib.errors import InputError, Problem
-from seglib.images import read_image, read_mask_levels
+from seglib.images import Peak, choose_white, measure_peak, read_image, read_mask_levels
 from seglib.progress import track
 from seglib.scratch import Row, open_scratch
 from seglib.traits import describe_colours, describe_image, describe_mask, is_gray
@@ -25,11 +26,33 @@ CHUNK = 1024  # rows at a time that are dictionaries, each of kilobytes
 WORKING = ("thumbnail", "small_mask", "digest", "levels", "between", "image_trouble", "mask_trouble")
 
 
-def inspect_samples(samples: pd.DataFrame) -> pd.DataFrame:
+def find_white(images: pd.DataFrame) -> float:
+    """The ``white`` of ``images.probe_images``; but files that cannot be read are passed over.
+
+    Args:
+        images: table with ``image_path``, of the training images, as a run takes white from them.
+
+    Raises:
+        InputError: floats of at most 1 are mixed with whole numbers.
+    """
+    paths = images["image_path"]
+    found = [peak for peak in map_on_cores(_find_peak, paths) if peak is not None]
+    return choose_white(found, Path(paths.iloc[0]).parent if len(paths) else Path())
+
+
+def _find_peak(path: str) -> Peak | None:
+    try:
+        return measure_peak(path)
+    except InputError:  # said by whoever looks at the file itself
+        return None
+
+
+def inspect_samples(samples: pd.DataFrame, *, white: float) -> pd.DataFrame:
     """Decode every image and its mask once: what they look like, or why they cannot be used.
 
     Args:
         samples: table with ``sample_id``, ``image_path`` and ``mask_path``.
+        white: of all images: see `find_white`.
 
     Returns:
         The table with the columns of `measure_samples`, except ``group``, and besides ``thumbnail`` (of `duplicates`),
@@ -39,23 +62,25 @@ def inspect_samples(samples: pd.DataFrame) -> pd.DataFrame:
         What could not be read is missing. Thumbnails and small masks are each a `scratch.Row`, as memory may be too
         small for them all.
     """
-    return _collect(_inspect_sample, samples, "checking samples")
+    return _collect(partial(_inspect_sample, white=white), samples, "checking samples")
 
 
-def inspect_images(images: pd.DataFrame) -> pd.DataFrame:
+def inspect_images(images: pd.DataFrame, *, white: float) -> pd.DataFrame:
     """Decode every image once; the columns of `inspect_samples` that are about images.
 
     Args:
         images: table with ``sample_id`` and ``image_path``.
+        white: that of the training images, so that both are seen by the same scale.
     """
-    return _collect(_inspect_image, images, "checking test images")
+    return _collect(partial(_inspect_image, white=white), images, "checking test images")
 
 
-def check_samples(samples: pd.DataFrame) -> pd.DataFrame:
+def check_samples(samples: pd.DataFrame, *, white: float) -> pd.DataFrame:
     """Decode every image and mask once; what cannot be used stops here, with the file and the cure.
 
     Args:
         samples: table with ``sample_id``, ``image_path`` and ``mask_path``.
+        white: as for `inspect_samples`.
 
     Returns:
         The table of `inspect_samples`.
@@ -63,19 +88,20 @@ def check_samples(samples: pd.DataFrame) -> pd.DataFrame:
     Raises:
         InputError: if a file cannot be read, an image and its mask differ in size, or every mask is empty.
     """
-    table = inspect_samples(samples)
+    table = inspect_samples(samples, white=white)
     _refuse_troubles([*table["image_trouble"], *table["mask_trouble"]])
     refuse_empty(table)
     return table
 
 
-def measure_samples(samples: pd.DataFrame) -> pd.DataFrame:
+def measure_samples(samples: pd.DataFrame, *, white: float) -> pd.DataFrame:
     """What samples look like that can all be used, and which of them show the same thing.
 
     Images are compared each with each, which takes long where there are very many.
 
     Args:
         samples: table with ``sample_id``, ``image_path`` and ``mask_path``.
+        white: as for `inspect_samples`.
 
     Returns:
         The table with more columns: ``height`` and ``width`` (pixels of the file), ``gray``, what `traits` says of the
@@ -84,14 +110,15 @@ def measure_samples(samples: pd.DataFrame) -> pd.DataFrame:
     Raises:
         InputError: as `check_samples`.
     """
-    return drop_working(check_samples(samples))
+    return drop_working(check_samples(samples, white=white))
 
 
-def measure_test_images(images: pd.DataFrame) -> pd.DataFrame:
+def measure_test_images(images: pd.DataFrame, *, white: float) -> pd.DataFrame:
     """Decode every test image once.
 
     Args:
         images: table with ``sample_id`` and ``image_path``.
+        white: as for `inspect_images`.
 
     Returns:
         The table with more columns: ``height`` and ``width`` (pixels of the file), ``gray`` and what `traits` says of
@@ -100,7 +127,7 @@ def measure_test_images(images: pd.DataFrame) -> pd.DataFrame:
     Raises:
         InputError: if a file cannot be read.
     """
-    table = inspect_images(images)
+    table = inspect_images(images, white=white)
     _refuse_troubles(table["image_trouble"])
     return drop_working(table)
 
@@ -166,13 +193,13 @@ def _keep_apart(rows: Iterable[dict[str, Any]], count: int) -> Iterator[dict[str
         yield row
 
 
-def _inspect_image(row: dict[str, Any]) -> dict[str, Any]:
-    return _with_image(row)[0]
+def _inspect_image(row: dict[str, Any], white: float) -> dict[str, Any]:
+    return _with_image(row, white)[0]
 
 
-def _with_image(row: dict[str, Any]) -> tuple[dict[str, Any], np.ndarray | None]:
+def _with_image(row: dict[str, Any], white: float) -> tuple[dict[str, Any], np.ndarray | None]:
     try:
-        image = read_image(row["image_path"], channels=3)
+        image = read_image(row["image_path"], channels=3, white=white)
     except InputError as error:
         return row | {"image_trouble": _unreadable(row["image_path"], error)}, None
     facts = {
@@ -186,8 +213,8 @@ def _with_image(row: dict[str, Any]) -> tuple[dict[str, Any], np.ndarray | None]
     return row | facts | describe_image(image), image
 
 
-def _inspect_sample(row: dict[str, Any]) -> dict[str, Any]:
-    row, image = _with_image(row)
+def _inspect_sample(row: dict[str, Any], white: float) -> dict[str, Any]:
+    row, image = _with_image(row, white)
     try:
         plane, background_top = read_mask_levels(row["mask_path"])
     except InputError as error:

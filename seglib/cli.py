@@ -161,9 +161,10 @@ def _check_data(data_dir: Path, *, with_test: bool) -> pd.DataFrame:
 
     train = samples.list_samples(data_dir)
     test = samples.list_test_images(data_dir) if with_test else None
-    checks.check_samples(train)
+    white = checks.find_white(train)
+    checks.check_samples(train, white=white)
     if test is not None:
-        checks.measure_test_images(test)
+        checks.measure_test_images(test, white=white)
     print(f"{data_dir}: {len(train)} training images" + (f", {len(test)} test images" if test is not None else ""))
     return train
 

@@ -112,7 +112,7 @@ def _disc(width: int) -> np.ndarray:
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
 
 
-def measure_files(image_paths: Iterable[str], mask_paths: Iterable[str], *, white: float = 255) -> pd.DataFrame:
+def measure_files(image_paths: Iterable[str], mask_paths: Iterable[str], *, white: float) -> pd.DataFrame:
     """``measure_difficulty`` of every image and its reference; memory holds one pair for each core.
 
     Args:

@@ -15,12 +15,13 @@ from seglib.headers import MAX_MEGAPIXELS, Header, read_header
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")  # compare with path.suffix.lower()
 WHITES = (255, 1023, 4095, 16383, 65535, 2**32 - 1)  # of 8, 10, 12, 14, 16 and 32 bits
+Peak = tuple[str, float]  # the kind of a deep file's values, "u" or "f", and the largest one
 SPARE = 3  # times the wanted side that a JPEG decoded at reduced size still has
 
 _MODES = {"1": "L", "La": "LA", "PA": "RGBA", "RGBa": "RGBA"} | {mode: mode for mode in ("L", "LA", "RGBA", "I", "F")}
 
 
-def read_image(path: str | Path, *, channels: int, white: float = 255) -> np.ndarray:
+def read_image(path: str | Path, *, channels: int, white: float | None = None) -> np.ndarray:
     """Read an image as 8-bit pixels, turned as its EXIF orientation says.
 
     Gray is repeated to three channels, colour becomes luminance for one, alpha is dropped, not blended, a palette
@@ -31,20 +32,20 @@ def read_image(path: str | Path, *, channels: int, white: float = 255) -> np.nda
     Args:
         path: a JPEG, PNG, BMP or TIFF file, recognised by its content.
         channels: 1 or 3.
-        white: the value, above 0, that means white in files deeper than 8 bits: see `probe_images`.
+        white: the value, above 0, that means white in files deeper than 8 bits: see `probe_images`; None: no such files
 
     Returns:
         uint8 (H, W, channels), contiguous and writable.
 
     Raises:
         InputError: the file is missing, empty, cut short, above 400 megapixels or no image; the sentence names it.
-        ValueError: `channels` or `white` is out of its range.
+        ValueError: `channels` or `white` is out of its range, or the file is deeper than 8 bits and `white` is None.
     """
     _check_wanted(channels, white)
     return _eight_bits(_decode(path)[0], channels, white)
 
 
-def read_resized(path: str | Path, size: int, *, channels: int, white: float = 255) -> np.ndarray:
+def read_resized(path: str | Path, size: int, *, channels: int, white: float | None = None) -> np.ndarray:
     """Read an image at the size of a network, as training and prediction both see it.
 
     It is ``resize_image(read_image(path), size)``, except for a JPEG that is much larger: that is decoded at 1/2, 1/4
@@ -71,14 +72,16 @@ def read_resized(path: str | Path, size: int, *, channels: int, white: float = 2
     return resize_image(_eight_bits(_decode(path, least=SPARE * size)[0], channels, white), size)
 
 
-def _check_wanted(channels: int, white: float) -> None:
-    if channels not in (1, 3) or not white > 0:
+def _check_wanted(channels: int, white: float | None) -> None:
+    if channels not in (1, 3) or (white is not None and not white > 0):
         raise ValueError(f"channels must be 1 or 3 and white above 0, got {channels} and {white}")
 
 
-def _eight_bits(pixels: np.ndarray, channels: int, white: float) -> np.ndarray:
+def _eight_bits(pixels: np.ndarray, channels: int, white: float | None) -> np.ndarray:
     pixels = np.ascontiguousarray(_colours(pixels))
     if pixels.dtype != np.uint8:
+        if white is None:  # any value taken for granted would make such files black, or white, in silence
+            raise ValueError("the file is deeper than 8 bits; say what white is (images.probe_images finds it)")
         scaled = np.multiply(pixels, 255, dtype=np.float64)
         scaled /= white
         pixels = np.rint(scaled, out=scaled).clip(0, 255, out=scaled).astype(np.uint8)
@@ -104,23 +107,67 @@ def probe_images(paths: Iterable[str | Path]) -> tuple[int, float]:
     Raises:
         InputError: a file cannot be read, there is none, or floats of at most 1 are mixed with whole numbers.
     """
-    gray, peaks, path = True, {}, None
+    gray, peaks, path = True, [], None
     for path in paths:
         with _opened(path) as (_, header):
-            deep = np.dtype(header.sample).itemsize > 1
+            deep = _is_deep(header)
             plain = header.image is not None and header.image.mode in ("1", "L", "LA", "La")
         if deep or (gray and not plain):
             pixels = _colours(_decode(path)[0])
             gray = gray and _is_gray(pixels)
-            if deep:
-                peaks[pixels.dtype.kind] = max(peaks.get(pixels.dtype.kind, 0.0), float(pixels.max()))
+            peaks += [_peak(pixels)] if deep else []
     if path is None:
         raise InputError("There is no image to look at; check the data folder")
-    if len(peaks) == 2 and peaks["f"] <= 1:
-        raise InputError(f"{Path(path).parent}: floats up to 1 are mixed with whole numbers; save all images alike")
-    peak = max(peaks.values(), default=0.0)
-    ladder = (1, *WHITES, peak) if set(peaks) == {"f"} else (*WHITES, peak)
-    return (1 if gray else 3), float(next(white for white in ladder if white >= peak))
+    return (1 if gray else 3), choose_white(peaks, Path(path).parent)
+
+
+def measure_peak(path: str | Path) -> Peak | None:
+    """The largest value of a file deeper than 8 bits; None of another one, of which only the header is read.
+
+    Args:
+        path: a JPEG, PNG, BMP or TIFF file, recognised by its content.
+
+    Returns:
+        The kind of its values ("u" whole numbers, "f" floats) and the largest of its colours.
+
+    Raises:
+        InputError: as `read_image`.
+    """
+    with _opened(path) as (_, header):
+        deep = _is_deep(header)
+    return _peak(_colours(_decode(path)[0])) if deep else None
+
+
+def choose_white(peaks: Iterable[Peak], folder: Path) -> float:
+    """The ``white`` of `probe_images` for a data set.
+
+    Args:
+        peaks: of `measure_peak`, of its files deeper than 8 bits.
+        folder: where they are, for the message.
+
+    Raises:
+        InputError: floats of at most 1 are mixed with whole numbers.
+
+    Example:
+        >>> choose_white([], Path()), choose_white([("u", 4000.0), ("u", 300.0)], Path())
+        (255.0, 4095.0)
+    """
+    highest: dict[str, float] = {}
+    for kind, peak in peaks:
+        highest[kind] = max(highest.get(kind, 0.0), peak)
+    if len(highest) == 2 and highest["f"] <= 1:
+        raise InputError(f"{folder}: floats up to 1 are mixed with whole numbers; save all images alike")
+    peak = max(highest.values(), default=0.0)
+    ladder = (1, *WHITES, peak) if set(highest) == {"f"} else (*WHITES, peak)
+    return float(next(white for white in ladder if white >= peak))
+
+
+def _is_deep(header: Header) -> bool:
+    return np.dtype(header.sample).itemsize > 1
+
+
+def _peak(colours: np.ndarray) -> Peak:
+    return colours.dtype.kind, float(colours.max())
 
 
 def read_mask(path: str | Path) -> np.ndarray:

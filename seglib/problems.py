@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from seglib.checks import drop_working, inspect_images, inspect_samples, refuse_empty
+from seglib.checks import drop_working, find_white, inspect_images, inspect_samples, refuse_empty
 from seglib.duplicates import find_pairs, iterate_pairs
 from seglib.errors import InputError, Problem
 from seglib.folds import find_groups, read_folds, read_groups
@@ -86,7 +86,8 @@ def inspect_data(data_dir: Path, *, folds: Path | None = None) -> Findings:
     images, misnamed = find_test_images(data_dir)
     if samples.empty and not unpaired:
         raise InputError(f"{data_dir} holds no training images; add some, or name another folder")
-    train, test = inspect_samples(samples), inspect_images(images)
+    white = find_white(samples)
+    train, test = inspect_samples(samples, white=white), inspect_images(images, white=white)
     refuse_empty(train)
     found = [*unpaired, *misnamed, *judge_samples(train, test), *_check_groups(data_dir, samples)]
     if folds is not None:

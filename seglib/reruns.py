@@ -19,11 +19,12 @@ Failures = dict[str, str]  # sample_id -> why it cannot be predicted
 SAID_AT_MOST = 5  # failures named one by one
 
 
-def list_requested(data_dir: Path) -> tuple[pd.DataFrame, Failures]:
+def list_requested(data_dir: Path, *, white: float) -> tuple[pd.DataFrame, Failures]:
     """The test images a submission is made for.
 
     Args:
         data_dir: the data set.
+        white: that of the run.
 
     Returns:
         The table of ``checks.measure_test_images``; and, in a hidden rerun, what ``sample_submission.csv`` asks for
@@ -33,12 +34,13 @@ def list_requested(data_dir: Path) -> tuple[pd.DataFrame, Failures]:
         InputError: outside a rerun, if there are no test images, or one cannot be read.
     """
     if not is_hidden_rerun():
-        return measure_test_images(list_test_images(data_dir)), {}
+        return measure_test_images(list_test_images(data_dir), white=white), {}
     images, _ = find_test_images(data_dir)
     template = find_template(data_dir)
     wanted = match_ids(read_template(template)[1], set(images["sample_id"])) if template else list(images["sample_id"])
     failures = dict.fromkeys(sorted(set(wanted) - set(images["sample_id"])), "is not among the test images")
-    table = inspect_images(images[images["sample_id"].isin(wanted)].reset_index(drop=True))
+    asked = images[images["sample_id"].isin(wanted)].reset_index(drop=True)
+    table = inspect_images(asked, white=white)
     troubled = table[table["image_trouble"].notna()]
     failures |= {
         name: str(trouble) for name, trouble in zip(troubled["sample_id"], troubled["image_trouble"], strict=True)

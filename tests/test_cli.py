@@ -197,6 +197,21 @@ def test_a_check_prints_problems_and_leaves_with_one(copy, tmp_path, capsys):
     assert "Train/Image/train_0000.jpg,empty file" in fixes.read_text()
 
 
+def test_the_folder_of_a_check_may_stand_behind_data(copy, capsys):
+    assert main(["check", str(copy)]) == main(["check", "--data", str(copy)])
+    alone, named = capsys.readouterr().out.strip().split("\n" + str(copy))
+    assert named == alone.removeprefix(str(copy))
+    with pytest.raises(SystemExit, match="2"):
+        main(["check", "--data", str(copy), "elsewhere"])
+    assert f"looks at one folder; name elsewhere or {copy}" in capsys.readouterr().err
+
+
+def test_an_unknown_option_is_named_with_its_command(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["run", "--dta", "x"])
+    assert "run does not know --dta x; seglib run --help says what it knows" in capsys.readouterr().err
+
+
 def test_a_check_in_json_is_a_list_of_objects_and_nothing_else(copy, capsys):
     first(copy / "Train/Mask").unlink()
     assert main(["check", "--json", str(copy)]) == 1

@@ -1,6 +1,7 @@
 import struct
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from seglib.images import (
     SPARE,
     SUFFIXES,
     image_size,
+    measure_peak,
     probe_images,
     read_image,
     read_mask,
@@ -427,6 +429,20 @@ def test_after_a_colour_image_8_bit_files_are_not_decoded(save):
 def test_probing_nothing_is_refused():
     with pytest.raises(InputError, match="no image"):
         probe_images([])
+
+
+def test_a_deep_file_without_a_white_is_refused_and_an_8_bit_one_needs_none(save, save_cv2):
+    deep, plain = save_cv2("a.png", u16([[0, 300]])), save("b.png", u8([[7, 255]]))
+    for read in (partial(read_image, channels=1), partial(read_resized, size=2, channels=1)):
+        with pytest.raises(ValueError, match="deeper than 8 bits"):
+            read(deep)
+        assert read(plain).max() == 255
+
+
+def test_the_peak_of_a_deep_file_is_that_of_its_colours(save, save_cv2, save_tiff):
+    assert measure_peak(save("a.png", u8([[255]]))) is None
+    assert measure_peak(save_cv2("b.png", u16([[[1, 2, 5000, 60000]]]))) == ("u", 5000)
+    assert measure_peak(save_tiff("c.tif", np.array([[-3, 0.25]], np.float32))) == ("f", 0.25)
 
 
 def test_floats_up_to_one_among_whole_numbers_are_refused_as_no_white_fits_both(save_tiff):

@@ -94,7 +94,7 @@ def test_a_mask_is_what_the_rules_make_of_the_map_at_the_size_of_the_file(images
 
 
 def test_masks_of_test_images_are_those_of_the_submission(phantoms, members, tmp_path):
-    test, _ = list_requested(phantoms)
+    test, _ = list_requested(phantoms, white=255)
     rles = {
         name: encode_rle(make_mask(average_maps(maps), RULES)) for name, maps in predict_requested(members, test, {})
     }

@@ -56,6 +56,25 @@ def test_every_planted_fault_is_found_and_nothing_else_is_blamed(tmp_path):
     assert ranks.is_monotonic_increasing
 
 
+def deepen(folder, factor):
+    """Save every image of a folder as PNG of 16 bits, its values times ``factor``."""
+    for path in list(folder.iterdir()):
+        image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB).astype(np.uint16) * factor
+        path.unlink()
+        write(path.with_suffix(".png"), image)
+
+
+def test_files_of_12_bits_are_judged_as_what_they_are_at_8_bits(clean, copy):
+    for folder in (copy / "Train" / "Image", copy / "Test" / "Image"):
+        deepen(folder, 16)
+    told, seen = inspect_data(clean), inspect_data(copy)
+    assert set(seen.problems["problem"]) == set(told.problems["problem"])
+    assert seen.samples["group"].tolist() == told.samples["group"].tolist()
+    for table, other in ((seen.samples, told.samples), (seen.test, told.test)):
+        assert table["green"].to_numpy() == pytest.approx(other["green"].to_numpy(), abs=1)  # 4080 of 4095 is white
+        assert table["contrast"].to_numpy() == pytest.approx(other["contrast"].to_numpy(), abs=1)
+
+
 def test_what_is_left_out_is_not_looked_at_again(tmp_path):
     data = write_phantoms(tmp_path / "set", train=90, test=12, seed=3)
     plant_faults(data)
