@@ -338,22 +338,27 @@ def _first_reason(reasons: pd.Series) -> str:
 
 
 def _say_reason(reason: str, facts: pd.Series) -> str:
-    covered = f"{100 * facts['target_area'] / facts['pixels']:.1f} % of the image"
+    covered = f"{_percent(facts['target_area'] / facts['pixels'])} of the image"
     numbers = {
         "surely wrong": f"the map expects a Dice of {facts['expected_dice']:.2f}; is the reference right?",
         "small": covered,
         "large": covered,
         "at the border": f"touches {facts['border_sides']} of 4 sides",
         "low contrast": f"{facts['contrast']:.0f} of 255 levels",
-        "dark lines": f"{100 * facts['dark_lines']:.1f} % of the image",
+        "dark lines": f"{_percent(facts['dark_lines'])} of the image",
         "dark corners": f"{facts['dark_corners']} of 4",
     }
     return f"{reason} ({numbers[reason]})" if reason in numbers else reason
 
 
+def _percent(share: float) -> str:
+    """Something is never said to be nothing."""
+    return "less than 0.1 %" if 0 < share < 0.0005 else f"{100 * share:.1f} %"
+
+
 def _say_errors(facts: pd.Series) -> str:
     """How the mask is wrong, in numbers; of an empty mask there is no share."""
-    image = f"{100 * facts['pred_area'] / facts['pixels']:.1f} % of the image is predicted"
+    image = f"{_percent(facts['pred_area'] / facts['pixels'])} of the image is predicted"
     if not facts["target_area"]:
         return f"the reference is empty and {image}" if facts["pred_area"] else "both masks are empty"
     if not facts["pred_area"]:

@@ -320,6 +320,14 @@ def test_images_that_are_not_among_the_worst_are_not_chosen_for_their_reason():
             {"target_area": 0, "overlap": 0, "expected_dice": 0.5},
             "false alarm: the reference is empty and 12.0 % of the image",
         ),
+        (
+            {"target_area": 0, "overlap": 0, "pred_area": 4, "pixels": 10_000},
+            "false alarm: the reference is empty and less than 0.1 % of the image is predicted",
+        ),
+        (
+            {"target_area": 0, "overlap": 0, "pred_area": 5, "pixels": 10_000},
+            "false alarm: the reference is empty and 0.1 % of the image is predicted",
+        ),
         ({"target_area": 0, "overlap": 0, "pred_area": 0, "dice": 1.0}, "nothing to find: both masks are empty"),
         ({"target_area": 4, "overlap": 4}, "too much: 0 % of the reference is missed, 67 %"),
         ({"target_area": 4, "overlap": 4, "pred_area": 5}, "small (4.0 % of the image): 0 % of the reference"),
