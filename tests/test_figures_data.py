@@ -45,6 +45,18 @@ def test_parts_and_borders_are_counted_in_the_titles():
     assert bars == [[0, 35, 0, 0, 0, 0, 5], [37, 0, 3, 0, 0]]
 
 
+def test_small_foreground_has_a_scale_of_its_own():
+    table = samples()
+    for share, limit, label in ((0.45, 50, "mean 45 %"), (0.0044, 0.5, "mean 0.44 %"), (1.0, 100, "mean 100 %")):
+        table["mask_share"] = share
+        ax = figures.plot_shapes(table).axes[0]
+        assert ax.patches[-1].get_x() + ax.patches[-1].get_width() == pytest.approx(limit)
+        assert ax.get_legend().get_texts()[0].get_text() == label
+        assert figures.plot_mean_mask(np.full((4, 4), share)).axes[0].images[0].get_clim() == (0, limit)
+        outlines = [patch.get_xy()[:, 0].max() for patch in figures.plot_areas([share / 2], [share]).axes[0].patches]
+        assert outlines == pytest.approx([limit, limit])
+
+
 def test_gray_images_have_one_channel_and_colour_ones_three():
     assert titles_of(figures.plot_colours(samples(gray=True)))[:-1] == ["Brightness"]
     titles = titles_of(figures.plot_colours(samples()))

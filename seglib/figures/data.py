@@ -9,7 +9,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from seglib.figures.style import BLUE, GRAY, ORANGE, RED, STYLE, WIDTH, new_figure, show_image
+from seglib.figures.style import BLUE, GRAY, ORANGE, RED, STYLE, WIDTH, new_figure, percent_limit, show_image
 
 COLOURS = ("red", "green", "blue")
 MANY = 6  # parts; masks with as many or more share a bar
@@ -53,7 +53,7 @@ def plot_shapes(table: pd.DataFrame) -> Figure:
     figure = new_figure(5.8)
     (share, compactness), (parts, sides) = figure.subplots(2, 2)
     percent = 100 * table["mask_share"]
-    share.hist(percent, bins=_edges(0, 100, len(table)), color=BLUE)
+    share.hist(percent, bins=_edges(0, percent_limit(table["mask_share"]), len(table)), color=BLUE)
     _mark_middle(share, percent, " %")
     share.set(xlabel="foreground (% of the image)", ylabel="masks", title="How large foreground is")
     compactness.hist(table["compactness"].dropna(), bins=_edges(0, 1, len(table)), color=BLUE)
@@ -81,7 +81,8 @@ def plot_mean_mask(mean_mask: np.ndarray) -> Figure:
     """
     figure = Figure(figsize=(5, 3.8), layout="constrained")
     ax = figure.subplots()
-    picture = ax.imshow(100 * mean_mask, cmap="cividis", vmin=0, vmax=100, extent=(0, 100, 100, 0))
+    limit = percent_limit(mean_mask.ravel())
+    picture = ax.imshow(100 * mean_mask, cmap="cividis", vmin=0, vmax=limit, extent=(0, 100, 100, 0))
     ax.set(xlabel="across (% of the width)", ylabel="down (% of the height)", title="Where foreground lies")
     ax.grid(False)
     figure.colorbar(picture, ax=ax, label="samples with foreground here (%)")
@@ -192,7 +193,7 @@ def _draw_sizes(ax: Axes, table: pd.DataFrame) -> None:
 
 def _mark_middle(ax: Axes, values: pd.Series, unit: str) -> None:
     for value, name, style in ((values.mean(), "mean", "--"), (values.median(), "median", ":")):
-        ax.axvline(value, color=RED, linestyle=style, label=f"{name} {value:.0f}{unit}")
+        ax.axvline(value, color=RED, linestyle=style, label=f"{name} {value:.3g}{unit}")
     ax.legend(frameon=False)
     _whole_ticks(ax)
 

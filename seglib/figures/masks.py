@@ -20,6 +20,7 @@ from seglib.figures.style import (
     legend_below,
     new_figure,
     outline,
+    percent_limit,
     show_image,
     thin,
 )
@@ -132,10 +133,12 @@ def plot_areas(val_share: Sequence[float], test_share: Sequence[float]) -> Figur
     """
     figure = new_figure(2.8)
     ax = figure.subplots()
-    bins = np.linspace(0, 100, 26)
-    for share, name, color in ((val_share, "training references", ORANGE), (test_share, "test predictions", BLUE)):
-        weights = np.full(len(share), 100 / max(1, len(share)))
-        ax.hist(100 * np.asarray(share), bins, weights=weights, histtype="step", linewidth=2, color=color, label=name)
+    bins = np.linspace(0, percent_limit([*val_share, *test_share]), 26)
+    # one filled and one a line, as the better the network the more exactly the two lie on each other
+    looks = ({"histtype": "stepfilled", "alpha": 0.5, "color": ORANGE, "label": "training references"},)
+    looks += ({"histtype": "step", "linewidth": 2, "color": BLUE, "label": "test predictions"},)
+    for share, look in zip((val_share, test_share), looks, strict=True):
+        ax.hist(100 * np.asarray(share), bins, weights=np.full(len(share), 100 / max(1, len(share))), **look)
     ax.set(xlabel="foreground (% of the image)", ylabel="images (%)", title="Is as much found as there should be?")
     ax.legend(frameon=False)
     return figure

@@ -2,6 +2,7 @@
 
 import io
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from matplotlib.lines import Line2D
 # Okabe and Ito 2008: told apart by colour-blind readers and in gray print
 BLUE, ORANGE, GREEN, RED, GRAY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#5A5A5A"
 WIDTH = 9.0  # inches: the width of a notebook's cell
+PERCENT_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 THUMBNAIL = 600  # pixels: longest side that is drawn in a panel
 STYLE = {"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25, "font.size": 10}
 
@@ -33,6 +35,20 @@ def save_figure(figure: Figure, path: Path, caption: str) -> Figure:
 def new_figure(height: float) -> Figure:
     """An empty figure that belongs to nobody's global state."""
     return Figure(figsize=(WIDTH, height), layout="constrained")
+
+
+def percent_limit(shares: Iterable[float]) -> float:
+    """Upper end of a scale in percent: the smallest step that holds all shares, so that small ones can be told apart.
+
+    Args:
+        shares: in [0, 1].
+
+    Example:
+        >>> percent_limit([0.004, 0.03]), percent_limit([0.7]), percent_limit([])
+        (5, 100, 100)
+    """
+    highest = 100 * max(shares, default=0)
+    return next((step for step in PERCENT_STEPS if 0 < highest <= step), 100)
 
 
 def image_grid(count: int, *, columns: int) -> tuple[Figure, list[Axes]]:
