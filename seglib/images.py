@@ -15,7 +15,8 @@ from seglib.headers import MAX_MEGAPIXELS, Header, read_header
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")  # compare with path.suffix.lower()
 WHITES = (255, 1023, 4095, 16383, 65535, 2**32 - 1)  # of 8, 10, 12, 14, 16 and 32 bits
-Peak = tuple[str, float]  # the kind of a deep file's values, "u" or "f", and the largest one
+Peak = tuple[str, float]  # the kind of a deep file's values, "u" or "f", and the brightest that counts
+HOT = 1e-3  # share of a deep file's values that may be above white: hot pixels, letters burnt in
 SPARE = 3  # times the wanted side that a JPEG decoded at reduced size still has
 
 _MODES = {"1": "L", "La": "LA", "PA": "RGBA", "RGBa": "RGBA"} | {mode: mode for mode in ("L", "LA", "RGBA", "I", "F")}
@@ -102,7 +103,8 @@ def probe_images(paths: Iterable[str | Path]) -> tuple[int, float]:
     Returns:
         (in_channels, white). in_channels is 1 if every image is gray (one channel, or R, G and B within 2 levels at
         every pixel), else 3. white is 255 if no file is deeper than 8 bits, 1 if the deeper ones are floats of at
-        most 1, else the smallest of `WHITES` that is at least their maximum (the maximum itself above the last).
+        most 1, else the smallest of `WHITES` that is at least their peak (the peak itself above the last): the value
+        that all but the brightest thousandth of each file stay within. A hot pixel so does not darken a data set.
 
     Raises:
         InputError: a file cannot be read, there is none, or floats of at most 1 are mixed with whole numbers.
@@ -122,13 +124,14 @@ def probe_images(paths: Iterable[str | Path]) -> tuple[int, float]:
 
 
 def measure_peak(path: str | Path) -> Peak | None:
-    """The largest value of a file deeper than 8 bits; None of another one, of which only the header is read.
+    """The brightest value of a file deeper than 8 bits; None of another one, of which only the header is read.
 
     Args:
         path: a JPEG, PNG, BMP or TIFF file, recognised by its content.
 
     Returns:
-        The kind of its values ("u" whole numbers, "f" floats) and the largest of its colours.
+        The kind of its values ("u" whole numbers, "f" floats), and the one that all but the brightest thousandth of
+        them stay within.
 
     Raises:
         InputError: as `read_image`.
@@ -167,7 +170,8 @@ def _is_deep(header: Header) -> bool:
 
 
 def _peak(colours: np.ndarray) -> Peak:
-    return colours.dtype.kind, float(colours.max())
+    rank = int(np.ceil((1 - HOT) * (colours.size - 1)))
+    return colours.dtype.kind, float(np.partition(colours, rank, axis=None)[rank])
 
 
 def read_mask(path: str | Path) -> np.ndarray:

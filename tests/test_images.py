@@ -389,6 +389,16 @@ def test_white_is_the_smallest_step_that_holds_the_largest_value(save_cv2, peak,
     assert probe_images([save_cv2("a.png", u16([[0, peak]])), save_cv2("b.tif", u16([[0, 0]]))]) == (1, white)
 
 
+@pytest.mark.parametrize(("hot", "white"), [(0, 4095), (2, 4095), (3, 65535), (9, 65535)])
+def test_a_hot_pixel_does_not_darken_a_data_set_but_more_than_a_thousandth_count(save_cv2, hot, white):
+    pixels = np.full((50, 50), 3000, np.uint16)
+    pixels.flat[:hot] = 60000
+    path = save_cv2("a.png", pixels)
+    assert probe_images([path]) == (1, white)
+    brightest = min(int(pixels.max()), white)
+    assert read_image(path, channels=1, white=white).max() == round(brightest * 255 / white)
+
+
 def test_white_of_32_bit_images_is_found(save_tiff):
     assert probe_images([save_tiff("a.tif", np.array([[0, 70000]], np.int32))]) == (1, 2**32 - 1)
 
