@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,12 +16,16 @@ from seglib.arguments import parse_words
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command.
 
-    The exit code is 0, 1 for a failure of ours (``check``: for problems found), 2 for something the user can mend, or
-    137 where a process that computed for us was killed.
+    The exit code is 0, 1 for a failure of ours (``check``: for problems found), 2 for something the user can mend, 137
+    where a process that computed for us was killed, or 141 where nobody reads on.
     """
     arguments = parse_words(words)
     try:
         code = COMMANDS[arguments.command](arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python flushes once more, and complains
+        return 141
     except errors.InputError as error:
         return _stop(str(error), 2)
     except OSError as error:  # a full disk, a folder that is a file

@@ -29,6 +29,7 @@ class Kind(NamedTuple):
 KINDS = {
     "empty file": Kind("error", True),
     "unreadable": Kind("error", True),
+    "unread format": Kind("error", True),
     "no mask": Kind("error", True),
     "no image": Kind("error", True),
     "two masks": Kind("error", True),

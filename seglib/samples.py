@@ -11,6 +11,9 @@ from seglib.images import SUFFIXES
 from seglib.paths import find_folder, find_part
 
 MASK_ENDINGS = ("_mask", "_segmentation")  # what a mask's stem may add to its image's, in any case
+# images of formats that nobody here reads; other files, such as notes and Thumbs.db, are passed over
+UNREAD = (".gif", ".webp", ".jp2", ".j2k", ".heic", ".avif", ".ppm", ".pgm", ".svs", ".npy", ".npz", ".mat")
+UNREAD += (".dcm", ".dicom", ".nii", ".gz", ".mha", ".mhd", ".nrrd")
 LEFT_OUT_NAME = "leave_out.csv"  # in the data folder: files to pass over, as `seglib check --fix-list` writes it
 
 
@@ -159,16 +162,24 @@ def _files_by_stem(folder: Path, left_out: Collection[Path] = ()) -> tuple[dict[
     """Names of image files by their stems: text, as a hundred thousand paths would be a hundred megabytes."""
     passed_over = {path.name for path in left_out if path.parent == folder}
     found: dict[str, str] = {}
+    unread: dict[str, str] = {}
     problems = []
     for name in sorted(os.listdir(folder)):
         stem, suffix = os.path.splitext(name)
-        if suffix.lower() not in SUFFIXES or name.startswith(".") or name in passed_over:
+        if name.startswith(".") or name in passed_over:
+            continue
+        if suffix.lower() not in SUFFIXES:
+            unread |= {stem: name} if suffix.lower() in UNREAD else {}
             continue
         if stem in found:
             fact = f"has the same name as {found[stem]} but for its ending"
             problems.append(Problem(folder / name, "same name", fact, "keep one of them"))
             continue
         found[stem] = name
+    for stem, name in unread.items():
+        if stem not in found:  # else it was saved anew already
+            cure = "save it as PNG, or move it out of this folder"
+            problems.append(Problem(folder / name, "unread format", "is in a format that is not read", cure))
     return found, problems
 
 

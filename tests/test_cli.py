@@ -206,6 +206,14 @@ def test_the_folder_of_a_check_may_stand_behind_data(copy, capsys):
     assert f"looks at one folder; name elsewhere or {copy}" in capsys.readouterr().err
 
 
+def test_a_reader_that_has_seen_enough_ends_a_command_without_a_word(copy):
+    command = [sys.executable, "-m", "seglib", "check", "--data", str(copy)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
 def test_an_unknown_option_is_named_with_its_command(capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["run", "--dta", "x"])

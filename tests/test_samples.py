@@ -47,6 +47,12 @@ def test_other_files_are_passed_over(tmp_path):
         (["a.png", "a.jpg"], ["a.png"], "has the same name as a.jpg"),
         (["a.png", "b.png"], ["a.png", "a_mask.png", "b.png"], "both are masks of a"),
         (["a.png"], ["a.png"], "holds 1 image"),
+        (
+            ["a.png", "b.png"],
+            ["a.png", "b_mask.gif"],
+            "Mask/b_mask.gif is in a format that is not read",
+        ),
+        (["a.DCM"], ["a.png"], "Image/a.DCM is in a format that is not read; save it as PNG"),
         ([], [], "holds 0 image"),
     ],
 )
@@ -98,6 +104,19 @@ def test_all_that_does_not_pair_is_told_at_once(tmp_path):
     assert samples["sample_id"].tolist() == ["a", "c"]
     found = sorted((problem.file.name, problem.problem) for problem in problems)
     assert found == [("a_mask.png", "two masks"), ("b.png", "no mask"), ("c.png", "same name"), ("d.png", "no image")]
+
+
+def test_an_image_in_a_format_that_is_not_read_is_named_unless_it_was_saved_anew(tmp_path):
+    data = make_tree(tmp_path, ["a.nii.gz", "a.nii.png", "b.png", "c.gif"], ["a.nii.png", "b.webp", "notes.txt"])
+    samples, problems = pair_samples(data)
+    assert samples["sample_id"].tolist() == ["a.nii"]
+    found = sorted((problem.file.name, problem.problem) for problem in problems)
+    assert found == [("b.png", "no mask"), ("b.webp", "unread format"), ("c.gif", "unread format")]
+    (data / "leave_out.csv").write_text("file\nTrain/Image/c.gif\nTrain/Mask/b.webp\nTrain/Image/b.png\n")
+    assert pair_samples(data)[1] == []
+    (tmp_path / "Test" / "Image" / "d.dcm").touch()
+    with pytest.raises(InputError, match=r"d\.dcm is in a format that is not read"):
+        list_test_images(tmp_path)
 
 
 def test_the_images_of_any_folder_are_those_directly_inside(tmp_path):
