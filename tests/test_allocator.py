@@ -81,3 +81,10 @@ def test_threads_that_wait_for_others_soon_sleep_unless_somebody_has_it_otherwis
     rest = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
     done = subprocess.run([sys.executable, "-c", words], env=rest | given, capture_output=True, text=True, check=True)
     assert done.stdout.split() == [expected, "False"]
+
+
+@pytest.mark.parametrize(("before", "after"), [(700, 10_000), (50_000, 50_000), (0, 0)])
+def test_garbage_is_looked_for_less_often_but_as_often_as_somebody_said(before, after):
+    words = f"import gc; gc.set_threshold({before}, 7, 9); import seglib; print(gc.get_threshold())"
+    said = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True).stdout
+    assert said.strip() == f"({after}, 7, 9)"
