@@ -23,9 +23,8 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         code = COMMANDS[arguments.command](arguments)
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python flushes once more, and complains
-        return 141
+    except BrokenPipeError:
+        return _end_pipe()
     except errors.InputError as error:
         return _stop(str(error), 2)
     except OSError as error:  # a full disk, a folder that is a file
@@ -37,6 +36,16 @@ def main(words: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _stop("stopped; the same command goes on after the last finished epoch or image", 130)
     return code or 0
+
+
+def _end_pipe() -> int:
+    """Silence where whoever reads, such as head, has seen enough; but another pipe is that of a process of ours."""
+    try:
+        print(flush=True)  # a flush alone finds nothing left to write
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python flushes once more, and complains
+        return 141
+    return _stop("a process that worked for this one has gone; run the same again", 1)
 
 
 def _stop(sentence: str, code: int) -> int:

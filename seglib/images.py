@@ -16,7 +16,7 @@ from seglib.headers import MAX_MEGAPIXELS, Header, read_header
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")  # compare with path.suffix.lower()
 WHITES = (255, 1023, 4095, 16383, 65535, 2**32 - 1)  # of 8, 10, 12, 14, 16 and 32 bits
 Peak = tuple[str, float]  # the kind of a deep file's values, "u" or "f", and the brightest that counts
-HOT = 1e-3  # share of a deep file's values that may be above white: hot pixels, letters burnt in
+HOT = 1e-3  # share of a deep file's values that may be above white: hot pixels
 SPARE = 3  # times the wanted side that a JPEG decoded at reduced size still has
 
 _MODES = {"1": "L", "La": "LA", "PA": "RGBA", "RGBa": "RGBA"} | {mode: mode for mode in ("L", "LA", "RGBA", "I", "F")}

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
+from seglib import cli
 from seglib.cli import main
 from seglib.images import read_mask
 from seglib.models import build_model
@@ -212,6 +213,15 @@ def test_a_reader_that_has_seen_enough_ends_a_command_without_a_word(copy):
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 141
+
+
+def test_the_pipe_of_a_process_of_ours_is_not_taken_for_that_of_a_reader(monkeypatch, capsys):
+    def fail(arguments):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setitem(cli.COMMANDS, "check", fail)
+    assert main(["check"]) == 1
+    assert "a process that worked for this one has gone" in capsys.readouterr().err
 
 
 def test_an_unknown_option_is_named_with_its_command(capsys):
