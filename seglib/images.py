@@ -237,7 +237,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
 
 
 def resize_image(image: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
-    """Resize an image: area mean if the area shrinks, bilinear if it grows.
+    """Resize an image: a side that shrinks by area means, a side that grows linearly.
 
     Args:
         image: uint8 (H, W, C), C = 1 or 3.
@@ -251,8 +251,11 @@ def resize_image(image: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
         [[[100]]]
     """
     height, width = (size, size) if np.isscalar(size) else size
-    how = cv2.INTER_AREA if height * width < image.shape[0] * image.shape[1] else cv2.INTER_LINEAR
-    return cv2.resize(image, (width, height), interpolation=how).reshape(height, width, image.shape[2])
+    # One after the other: where one side grows, cv2 leaves out pixels of the other one, even of a strip ten times as long.
+    shrunk = (min(width, image.shape[1]), min(height, image.shape[0]))
+    resized = cv2.resize(image, shrunk, interpolation=cv2.INTER_AREA)
+    resized = cv2.resize(resized, (width, height), interpolation=cv2.INTER_LINEAR)
+    return resized.reshape(height, width, image.shape[2])
 
 
 def resize_mask(mask: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:

@@ -593,10 +593,20 @@ def test_growing_is_linear():
     assert resize_image(u8([[[0], [100]]]), (1, 4)).ravel().tolist() == [0, 25, 75, 100]
 
 
-def test_the_area_decides_when_one_side_shrinks_and_the_other_grows():
+def test_where_one_side_shrinks_and_the_other_grows_each_goes_its_own_way():
     pixels = np.repeat(u8([[0, 100]])[..., None], 4, axis=0)
-    assert resize_image(pixels, (1, 4)).ravel().tolist() == [0, 0, 100, 100]  # 8 pixels to 4: area
-    assert resize_image(pixels, (3, 4))[0].ravel().tolist() == [0, 25, 75, 100]  # 8 pixels to 12: linear
+    assert resize_image(pixels, (1, 4)).ravel().tolist() == [0, 25, 75, 100]
+    assert resize_image(pixels, (3, 4))[0].ravel().tolist() == [0, 25, 75, 100]
+    assert resize_image(pixels.swapaxes(0, 1), (4, 3))[:, 0].ravel().tolist() == [0, 25, 75, 100]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_no_pixel_of_a_long_strip_is_left_out(turned):
+    strip = np.zeros((15, 1200, 1), np.uint8)
+    strip[:, ::8] = 200  # four or five of the 37.5 columns that make a new one
+    resized = resize_image(strip.swapaxes(0, 1) if turned else strip, 32)
+    assert resized.shape == (32, 32, 1)
+    assert np.unique(np.round(resized, -1)).tolist() == [20, 30]  # 21 and 27
 
 
 @pytest.mark.parametrize("size", [1, 7, 64, (3, 50), (50, 3)])
