@@ -67,6 +67,70 @@ def test_two_dark_blobs_on_skin_with_other_details_are_apart():
     assert find_pairs(thumbnails, min_correlation=0.5).empty
 
 
+def behind(image, field):
+    """As an instrument shows it that lights a part of its picture."""
+    height, width = image.shape[:2]
+    y, x = np.mgrid[:height, :width]
+    down, right = abs(y / height - 0.5), abs(x / width - 0.5)
+    wedge = (abs(x / width - 0.5) < 0.45 * (y / height + 0.1)) & (np.hypot(y / height, x / width - 0.5) < 0.98)
+    fields = {
+        "round": np.hypot(down, right) < 0.47,
+        "eight sides": (down < 0.47) & (right < 0.47) & (down + right < 0.75),
+        "wedge": wedge,
+        "bars": down < 0.38,
+    }
+    return image * fields[field][..., None]
+
+
+FIELDS = ["round", "eight sides", "wedge", "bars"]
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_the_edge_of_a_field_makes_no_near_duplicates(field):
+    thumbnails = stack(*(behind(draw(seed, 192, 192), field) for seed in range(30)))
+    assert find_pairs(thumbnails, min_correlation=MIN_CORRELATION - 0.1).empty
+    with pytest.MonkeyPatch.context() as patch:  # ... as it would
+        patch.setattr(duplicates, "_find_field", np.ones_like)
+        assert len(find_pairs(thumbnails)) > 150
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("change", [shrink, recompress, brighten, turn, mirror, change_all])
+def test_copies_of_what_lies_behind_a_field_are_found(change, field):
+    images = [behind(draw(seed), field) for seed in range(4)]
+    pairs = find_pairs(stack(*images, *map(change, images)))
+    assert set(pairs["second"] - pairs["first"]) == {4}
+    assert len(pairs) >= 3  # what the wedge leaves of one is too smooth to outlast JPEG (0.76)
+
+
+def field_of(image):
+    return duplicates._find_field(make_thumbnail(image))
+
+
+def test_a_field_ends_before_its_edge_and_leaves_nothing_else_out():
+    image = np.full((640, 640, 1), 160, np.uint8)
+    image[:, :100] = 15
+    image[200:300, 300:400] = 10  # dark, but not of the surround
+    assert field_of(image)[:, 13:].all()
+    assert not field_of(image)[:, :12].any()
+    brighter = np.where(image == 10, 0, image + 40).astype(np.uint8)  # so what is darkest is not the surround
+    assert field_of(brighter).tolist() == field_of(image).tolist()
+
+
+def test_what_is_no_field_is_looked_at_whole():
+    x = np.linspace(-1, 1, 256)
+    radius = np.hypot(x[:, None], x)
+    shadow = np.interp(radius, (0.3, 1.1), (200, 10)).astype(np.uint8)[..., None]  # dark corners without an edge
+    things = np.zeros((256, 256, 1), np.uint8)  # shining on a dark ground
+    for place in np.ndindex(3, 3):
+        cv2.circle(things, (43 + 85 * place[0], 43 + 85 * place[1]), 40, 200, -1)
+    speck = np.where(radius < 0.4, 200, 5).astype(np.uint8)[..., None]  # less than a quarter would be left
+    thin = np.full((256, 256, 1), 180, np.uint8)
+    thin[:8] = 0  # a line along the border
+    for image in (shadow, things, speck, thin, np.zeros_like(thin), 255 - thin, draw(0)):
+        assert field_of(image).all()
+
+
 def test_all_eight_symmetries_correlate_perfectly():
     image = draw(0)
     copies = [np.rot90(mirrored, quarters) for mirrored in (image, image[:, ::-1]) for quarters in range(4)]
