@@ -251,7 +251,7 @@ def resize_image(image: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
         [[[100]]]
     """
     height, width = (size, size) if np.isscalar(size) else size
-    # One after the other: where one side grows, cv2 leaves out pixels of the other one, even of a strip ten times as long.
+    # One after the other: where one side grows, cv2 takes no means along the other, and leaves out pixels of a strip.
     shrunk = (min(width, image.shape[1]), min(height, image.shape[0]))
     resized = cv2.resize(image, shrunk, interpolation=cv2.INTER_AREA)
     resized = cv2.resize(resized, (width, height), interpolation=cv2.INTER_LINEAR)

@@ -32,6 +32,7 @@ ALLOWED = {
     "traits": set(),
     "drift": {"traits"},
     "checks": LEAF | {"duplicates", "images", "progress", "scratch", "ahead", "traits"},
+    "resolution": {"ahead", "config", "images", "progress"},
     "problems": LEAF | {"checks", "duplicates", "folds", "images", "samples", "traits"},
     "cache": LEAF | {"images", "paths", "progress", "ahead"},
     "ahead": set(),

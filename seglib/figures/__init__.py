@@ -1,7 +1,15 @@
 """Tables and arrays -> matplotlib figures. matplotlib lives here only; nothing is shown, everything is returned."""
 
 from seglib.figures.curves import plot_history, plot_runs
-from seglib.figures.data import plot_colours, plot_data, plot_drift, plot_duplicates, plot_mean_mask, plot_shapes
+from seglib.figures.data import (
+    plot_colours,
+    plot_data,
+    plot_drift,
+    plot_duplicates,
+    plot_mean_mask,
+    plot_shapes,
+    plot_sizes,
+)
 from seglib.figures.masks import plot_areas, plot_errors, plot_predictions, plot_samples
 from seglib.figures.scores import plot_calibration, plot_causes, plot_rules, plot_scores, plot_uncertainty
 from seglib.figures.style import save_figure
@@ -23,6 +31,7 @@ __all__ = [
     "plot_samples",
     "plot_scores",
     "plot_shapes",
+    "plot_sizes",
     "plot_uncertainty",
     "save_figure",
 ]
