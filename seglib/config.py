@@ -43,6 +43,7 @@ class Config:
     loss: str = "bce_dice"  # bce, dice, focal, tversky, lovasz, or a weighted sum; bce_dice is 0.5*bce + 0.5*dice
     # data
     image_size: int = 320  # pixels, both sides of what the network sees
+    max_image_size: int = 0  # image_size is raised up to it where it would lose details of the masks; 0: never
     val_fraction: float = 0.2  # share of the training images held out for validation, where folds is 1
     folds: int = 1  # networks trained, each with another fold held out; their probabilities are averaged
     fold: int = 0  # which fold of folds.csv validates, where folds is 1
@@ -98,6 +99,8 @@ class Config:
         for name in ("image_size", "tile"):
             _check(getattr(self, name) % self.multiple == 0, self, name, f"a multiple of {self.multiple}")
         _check(self.architecture == "plain" or self.encoder != "", self, "encoder", "named, such as resnet34")
+        largest = self.max_image_size
+        _check(not largest or largest >= self.image_size, self, "max_image_size", f"0 or {self.image_size} or more")
         _check(not self.max_steps or self.min_steps <= self.max_steps, self, "min_steps", "at most max_steps")
         _check(
             self.batch_size % self.parts == 0,
@@ -152,6 +155,7 @@ _RANGES = {
     "white": (0.001, 2**32),
     "width": (1, 1024),
     "image_size": (32, 4096),
+    "max_image_size": (0, 4096),
     "val_fraction": (0.02, 0.5),
     "folds": (1, 50),
     "fold": (0, 49),
@@ -182,6 +186,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "encoder": "tu-tf_efficientnet_lite0",
         "encoder_weights": "package",
         "image_size": 192,
+        "max_image_size": 384,
         "epochs": 14,
         "min_steps": 100,
         "max_steps": 560,
@@ -200,6 +205,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "encoder": "tu-tf_efficientnet_lite2",
         "encoder_weights": "package",
         "image_size": 192,
+        "max_image_size": 384,
         "folds": 5,
         "epochs": 18,
         "min_steps": 300,
@@ -223,7 +229,8 @@ def make_config(preset: str = "baseline", **settings: Any) -> Config:
 
     Args:
         preset: a key of ``PRESETS``.
-        **settings: fields of ``Config`` by name; text is coerced to the field's type, ``None`` keeps the preset's.
+        **settings: fields of ``Config`` by name; text is coerced to the field's type, ``None`` keeps the preset's. An
+            ``image_size`` among them is kept, unless there is a ``max_image_size`` too.
 
     Returns:
         The checked configuration.
@@ -242,6 +249,8 @@ def make_config(preset: str = "baseline", **settings: Any) -> Config:
         if name not in fields:
             raise InputError(f"there is no setting {name!r}; {near_miss(name, fields)}")
     given = {name: _coerce(name, value) for name, value in settings.items() if value is not None}
+    if "image_size" in given:
+        given.setdefault("max_image_size", 0)
     return Config(**{**PRESETS[preset], **given})
 
 

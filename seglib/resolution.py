@@ -1,7 +1,9 @@
 """Masks -> what is lost where a network sees its images smaller than the files are: details below one of its pixels."""
 
+import dataclasses
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,12 +11,44 @@ import pandas as pd
 
 from seglib.ahead import map_on_cores
 from seglib.config import Config
-from seglib.images import read_mask, resize_image
+from seglib.images import image_size, read_mask, resize_image
+from seglib.paths import write_text
 from seglib.progress import track
 
 MOST = 200  # masks; of the 806 of ISIC 2016 and the 598 of chest X-rays so many give the mean within 0.0003
 FACTORS = (0.5, 0.75, 1, 1.5, 2, 3, 4)  # of the size that is set
-WORTH = 0.02  # Dice; a size that loses more is worth a word
+WORTH = 0.02  # Dice; a size that loses more is worth a larger one, if that has it back
+
+
+def prepare_sizes(path: Path, samples: pd.DataFrame, config: Config) -> pd.DataFrame:
+    """How well masks could be found at several sizes, by a network that makes no other mistake; kept in a file.
+
+    Such a network gives every pixel that it sees the share of foreground within, and its map goes the way of all maps:
+    stretched linearly to the size of the file, then cut at 0.5. It is no bound: a lucky network may score more.
+
+    Args:
+        path: the file, ``sizes.csv`` of a run; read where it has the sizes that are wanted, else written.
+        samples: table with ``sample_id`` and ``mask_path``; of more than `MOST` as many are measured, evenly spread.
+        config: of the run.
+
+    Returns:
+        Dice in [0, 1] at the size of the file, not a number where a mask is empty; a row for each mask, by
+        ``sample_id``, and a column for each of `list_sizes`.
+
+    Raises:
+        InputError: a mask cannot be read.
+    """
+    rows = np.unique(np.linspace(0, len(samples) - 1, min(MOST, len(samples))).round().astype(int))
+    some = samples.iloc[rows].set_index("sample_id")["mask_path"]
+    sizes = list_sizes(config, [max(image_size(mask)) for mask in some])
+    if path.exists():
+        kept = pd.read_csv(path, index_col="sample_id", dtype={"sample_id": str})
+        if kept.columns.tolist() == [str(size) for size in sizes]:
+            return kept.set_axis(sizes, axis=1)
+    scores = track(map_on_cores(partial(_score_sizes, sizes=sizes), some), "comparing sizes", total=len(some))
+    table = pd.DataFrame(list(scores), index=some.index, columns=sizes, dtype=float)
+    write_text(path, table.to_csv())
+    return table
 
 
 def list_sizes(config: Config, sides: Sequence[int]) -> list[int]:
@@ -22,7 +56,7 @@ def list_sizes(config: Config, sides: Sequence[int]) -> list[int]:
 
     Args:
         config: of the run.
-        sides: the longer side of each file, in pixels.
+        sides: the longer side of each file, in pixels, at least one.
 
     Returns:
         Sides of squares that the network accepts, ascending.
@@ -36,30 +70,6 @@ def list_sizes(config: Config, sides: Sequence[int]) -> list[int]:
     return sorted(size for size in sizes if size <= max(longest, config.image_size))
 
 
-def measure_sizes(samples: pd.DataFrame, sizes: Sequence[int]) -> pd.DataFrame:
-    """How well each mask could be found at each size, by a network that makes no other mistake.
-
-    Such a network gives every pixel that it sees the share of foreground within, and its map goes the way of all maps:
-    stretched linearly to the size of the file, then cut at 0.5. It is no bound: a lucky network may score more.
-
-    Args:
-        samples: table with ``mask_path`` and ``mask_share``. Of more than `MOST` masks with foreground as many are
-            measured, from the smallest to the largest.
-        sizes: sides of squares, in pixels.
-
-    Returns:
-        float (masks, sizes): Dice in [0, 1], at the size of the file; the columns are ``sizes``.
-
-    Raises:
-        InputError: a mask cannot be read.
-    """
-    filled = samples[samples["mask_share"] > 0].sort_values("mask_share")
-    rows = np.unique(np.linspace(0, len(filled) - 1, min(MOST, len(filled))).round().astype(int))
-    paths = filled["mask_path"].iloc[rows]
-    scores = track(map_on_cores(partial(_score_sizes, sizes=sizes), paths), "comparing sizes", total=len(paths))
-    return pd.DataFrame(list(scores), columns=list(sizes), dtype=float)
-
-
 def score_size(mask: np.ndarray, size: int) -> float:
     """Dice of a mask with what is left of it when it is shrunk to a square by area means, and stretched back.
 
@@ -68,7 +78,7 @@ def score_size(mask: np.ndarray, size: int) -> float:
         size: side of the square, in pixels.
 
     Returns:
-        In [0, 1]; 1 where the mask is empty.
+        In [0, 1]; not a number where the mask is empty.
 
     Example:
         >>> disc = np.hypot(*(np.mgrid[:256, :256] - 127.5)) < 100
@@ -76,32 +86,62 @@ def score_size(mask: np.ndarray, size: int) -> float:
         >>> [round(score_size(mask.astype(np.uint8), 64), 3) for mask in (disc, line)]
         [0.998, 0.0]
     """
+    area = cv2.countNonZero(mask)
+    if not area:
+        return float("nan")
     shares = resize_image(255 * mask[..., None], size)[..., 0]
     stretched = cv2.resize(shares, mask.shape[::-1], interpolation=cv2.INTER_LINEAR)
     found = cv2.threshold(stretched, 127, 1, cv2.THRESH_BINARY)[1]
-    areas = cv2.countNonZero(found) + cv2.countNonZero(mask)
-    return 2 * cv2.countNonZero(found & mask) / areas if areas else 1.0
+    return 2 * cv2.countNonZero(found & mask) / (cv2.countNonZero(found) + area)
+
+
+def fit_config(config: Config, scores: pd.DataFrame) -> Config:
+    """The configuration with ``image_size`` raised, up to its ``max_image_size``, where much of the masks is lost.
+
+    Chosen is the smallest size that loses at most half as much, or else the largest allowed if it gains `WORTH`.
+
+    Args:
+        config: of the run.
+        scores: of `prepare_sizes`.
+
+    Returns:
+        The configuration, whose ``max_image_size`` is 0.
+    """
+    size, means = config.image_size, scores.mean()
+    allowed = means[(means.index > size) & (means.index <= config.max_image_size)]
+    if 1 - means[size] > WORTH and len(allowed):
+        better = allowed[1 - allowed <= (1 - means[size]) / 2]
+        if len(better) or allowed.iloc[-1] - means[size] > WORTH:
+            size = better.index[0] if len(better) else allowed.index[-1]
+    return dataclasses.replace(config, image_size=int(size), max_image_size=0)
 
 
 def describe_sizes(scores: pd.DataFrame, config: Config) -> str:
-    """What the size of the configuration costs, in a sentence, and which size would be the cure.
+    """What the size of the configuration costs, what `fit_config` makes of it, and the cure, in a sentence.
 
     Args:
-        scores: of `measure_sizes`, with a column for ``config.image_size``.
-        config: of the run.
+        scores: of `prepare_sizes`.
+        config: of the run, before `fit_config`.
     """
-    if scores.empty:
+    means = scores.mean()
+    if means.isna().all():
         return "no mask has foreground, so no size loses any"
-    size, means = config.image_size, scores.mean()
+    size, fitted = config.image_size, fit_config(config, scores).image_size
     fact = f"{size} pixels can show the masks up to a Dice of {means[size]:.3f} per image"
-    lost = 1 - means[size]
-    better = means[(means.index > size) & (1 - means <= lost / 2)]
-    if lost <= WORTH or better.empty:
-        return f"{fact}, so the size of the network's images loses {'little' if lost <= WORTH else 'some'}"
-    cure, times = better.index[0], (better.index[0] / size) ** 2
+    if 1 - means[size] <= WORTH:
+        return f"{fact}, so the size of the network's images loses little"
+    if fitted > size:
+        return (
+            f"{fact}: finer details are lost, however well the network learns; so it sees {fitted} pixels, which can "
+            f"show {means[fitted]:.3f}, and each image takes about {(fitted / size) ** 2:.2g} times as long "
+            f"(--set image_size={size} keeps {size})"
+        )
+    cure = fit_config(dataclasses.replace(config, max_image_size=max(scores.columns)), scores).image_size
+    if cure == size:
+        return f"{fact}; no larger size shows much more"
     return (
-        f"{fact}: finer details are lost, however well the network learns; {cure} pixels can show {better.iloc[0]:.3f} "
-        f"(--set image_size={cure}), and each image then takes about {times:.2g} times as long"
+        f"{fact}: finer details are lost, however well the network learns; {cure} pixels can show {means[cure]:.3f} "
+        f"(--set image_size={cure}), and each image then takes about {(cure / size) ** 2:.2g} times as long"
     )
 
 

@@ -32,7 +32,7 @@ ALLOWED = {
     "traits": set(),
     "drift": {"traits"},
     "checks": LEAF | {"duplicates", "images", "progress", "scratch", "ahead", "traits"},
-    "resolution": {"ahead", "config", "images", "progress"},
+    "resolution": {"ahead", "config", "images", "paths", "progress"},
     "problems": LEAF | {"checks", "duplicates", "folds", "images", "samples", "traits"},
     "cache": LEAF | {"images", "paths", "progress", "ahead"},
     "ahead": set(),

@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 from seglib import figures, resolution
-from seglib.config import Config
+from seglib.config import Config, make_config
 from seglib.errors import InputError
-from seglib.resolution import describe_sizes, list_sizes, measure_sizes, score_size
+from seglib.resolution import describe_sizes, fit_config, list_sizes, prepare_sizes, score_size
 
 
 def disc(side, radius, *, centre=(0.5, 0.5)):
@@ -28,7 +28,7 @@ def write(folder, masks):
     paths = [folder / f"{number}.png" for number in range(len(masks))]
     for path, mask in zip(paths, masks, strict=True):
         Image.fromarray(255 * mask).save(path)
-    return pd.DataFrame({"mask_path": [str(path) for path in paths], "mask_share": [mask.mean() for mask in masks]})
+    return pd.DataFrame({"sample_id": [path.stem for path in paths], "mask_path": [str(path) for path in paths]})
 
 
 def by_pillow(mask, size):
@@ -59,8 +59,8 @@ def test_a_line_thinner_than_half_a_pixel_of_the_network_is_lost():
     assert score_size(line, 256) == 1
 
 
-def test_an_empty_mask_is_found_empty_and_a_full_one_full():
-    assert score_size(np.zeros((50, 70), np.uint8), 32) == 1
+def test_an_empty_mask_says_nothing_and_a_full_one_stays_full():
+    assert np.isnan(score_size(np.zeros((50, 70), np.uint8), 32))
     assert score_size(np.ones((50, 70), np.uint8), 32) == 1
 
 
@@ -83,33 +83,42 @@ def test_more_pixels_show_more_of_thin_things_and_turning_changes_nothing(seed):
 # --- many masks ------------------------------------------------------------------------------------------------------
 
 
-def test_every_mask_has_a_row_from_the_smallest_to_the_largest_and_empty_ones_none(tmp_path):
+def test_every_mask_has_a_row_and_they_are_kept_in_a_file(tmp_path):
     masks = [disc(96, 30), np.zeros((96, 96), np.uint8), disc(96, 3)]
-    scores = measure_sizes(write(tmp_path, masks), [32, 64])
-    assert scores.columns.tolist() == [32, 64]
-    assert scores.to_numpy().tolist() == [[score_size(masks[row], size) for size in (32, 64)] for row in (2, 0)]
+    samples, config = write(tmp_path, masks), Config(image_size=64)
+    scores = prepare_sizes(tmp_path / "sizes.csv", samples, config)
+    assert scores.columns.tolist() == [32, 48, 64, 96]
+    assert scores.index.tolist() == ["0", "1", "2"]
+    assert scores.loc["2"].tolist() == [score_size(masks[2], size) for size in (32, 48, 64, 96)]
+    assert scores.loc["1"].isna().all()
+    for name in samples["mask_path"]:
+        Image.fromarray(255 * disc(96, 1)).save(name)
+    again = prepare_sizes(tmp_path / "sizes.csv", samples, config)
+    pd.testing.assert_frame_equal(again, scores)
+    other = prepare_sizes(tmp_path / "sizes.csv", samples, Config(image_size=96))  # other sizes: measured anew
+    assert other.columns.tolist() == [48, 64, 96]
+    assert other.loc["0", 96] == score_size(disc(96, 1), 96)
 
 
 def test_of_many_masks_some_are_measured_both_ends_among_them(tmp_path, monkeypatch):
     monkeypatch.setattr(resolution, "MOST", 5)
-    masks = [disc(64, radius) for radius in range(2, 30)]
-    scores = measure_sizes(write(tmp_path, masks), [32])[32]
-    assert len(scores) == 5
-    assert (scores.iloc[0], scores.iloc[-1]) == (score_size(masks[0], 32), score_size(masks[-1], 32))
+    scores = prepare_sizes(tmp_path / "a.csv", write(tmp_path, [disc(64, 9)] * 28), Config(image_size=32))
+    assert scores.index.tolist() == ["0", "7", "14", "20", "27"]
 
 
-def test_masks_without_any_foreground_give_no_rows_and_a_sentence(tmp_path):
-    scores = measure_sizes(write(tmp_path, [np.zeros((9, 9), np.uint8)]), [192])
-    assert scores.shape == (0, 1)
-    assert describe_sizes(scores, Config(image_size=192)) == "no mask has foreground, so no size loses any"
+def test_masks_without_any_foreground_change_nothing_and_say_so(tmp_path):
+    config = Config(image_size=192, max_image_size=384)
+    scores = prepare_sizes(tmp_path / "a.csv", write(tmp_path, [np.zeros((400, 500), np.uint8)]), config)
+    assert fit_config(config, scores) == Config(image_size=192)
+    assert describe_sizes(scores, config) == "no mask has foreground, so no size loses any"
     assert figures.plot_sizes(scores, 192).axes
 
 
 def test_a_mask_that_cannot_be_read_is_named(tmp_path):
     samples = write(tmp_path, [disc(64, 9)])
     (tmp_path / "0.png").write_bytes(b"none")
-    with pytest.raises(InputError, match="0.png"):
-        measure_sizes(samples, [32])
+    with pytest.raises(InputError, match=r"0\.png"):
+        prepare_sizes(tmp_path / "a.csv", samples, Config())
 
 
 # --- which sizes, and what they mean ---------------------------------------------------------------------------------
@@ -130,27 +139,59 @@ def test_sizes_fit_the_network_and_end_at_the_files(config, sides, sizes):
 
 
 def table(**means):
-    return pd.DataFrame({int(name[1:]): [mean - 0.01, mean + 0.01] for name, mean in means.items()})
+    return pd.DataFrame({int(name[1:]): [mean - 0.01, mean + 0.01, np.nan] for name, mean in means.items()})
+
+
+@pytest.mark.parametrize(
+    ("scores", "most", "size"),
+    [
+        (table(s96=0.95, s192=0.985, s384=0.999), 384, 192),  # little is lost
+        (table(s192=0.8, s288=0.89, s384=0.9, s576=0.98), 384, 384),  # half of what was lost is back
+        (table(s192=0.8, s288=0.91, s384=0.99), 384, 288),  # already by less
+        (table(s192=0.8, s288=0.81, s384=0.83), 384, 384),  # not half, but something
+        (table(s192=0.8, s288=0.805, s384=0.81), 384, 192),  # next to nothing
+        (table(s192=0.8, s288=0.81, s384=0.99), 288, 192),  # not allowed
+        (table(s192=0.8, s288=0.91, s384=0.99), 0, 192),  # never
+        (table(s96=0.5, s192=0.8), 384, 192),  # the files are no larger
+    ],
+)
+def test_the_size_is_raised_where_that_has_details_back(scores, most, size):
+    fitted = fit_config(Config(image_size=192, max_image_size=most, seed=3), scores)
+    assert fitted == Config(image_size=size, seed=3)
 
 
 def test_where_little_is_lost_no_cure_is_offered():
-    sentence = describe_sizes(table(s96=0.95, s192=0.985, s384=0.999), Config(image_size=192))
-    fact, verdict = sentence.split(", so ")
-    assert fact == "192 pixels can show the masks up to a Dice of 0.985 per image"
-    assert verdict == "the size of the network's images loses little"
+    scores = table(s96=0.95, s192=0.985, s384=0.999)
+    for most in (0, 384):
+        fact, verdict = describe_sizes(scores, Config(image_size=192, max_image_size=most)).split(", so ")
+        assert fact == "192 pixels can show the masks up to a Dice of 0.985 per image"
+        assert verdict == "the size of the network's images loses little"
 
 
-def test_the_cure_is_the_smallest_size_that_halves_the_loss():
+def test_a_size_that_was_asked_for_stays_and_its_cure_is_named():
     scores = table(s96=0.5, s192=0.8, s288=0.89, s384=0.9, s576=0.98)
     sentence = describe_sizes(scores, Config(image_size=192))
     assert "a Dice of 0.800 per image: finer details are lost" in sentence
     assert "384 pixels can show 0.900 (--set image_size=384)" in sentence
     assert "about 4 times as long" in sentence
     assert "--set image_size=576" in describe_sizes(scores, Config(image_size=384))
+    assert describe_sizes(table(s192=0.9, s288=0.91), Config(image_size=192)).endswith("no larger size shows much more")
 
 
-def test_where_no_size_is_much_better_none_is_named():
-    assert describe_sizes(table(s192=0.9, s288=0.92), Config(image_size=192)).endswith("images loses some")
+def test_a_size_that_is_raised_is_said_with_its_price_and_how_to_keep_it():
+    sentence = describe_sizes(table(s192=0.8, s384=0.9), Config(image_size=192, max_image_size=384))
+    assert "so it sees 384 pixels, which can show 0.900" in sentence
+    assert "about 4 times as long (--set image_size=192 keeps 192)" in sentence
+
+
+@pytest.mark.parametrize("preset", ["quick", "best"])
+def test_a_preset_may_raise_its_size_and_a_size_that_is_given_is_kept(preset):
+    assert make_config(preset).max_image_size == 384
+    assert make_config(preset, image_size=224).max_image_size == 0
+    assert make_config(preset, image_size=224, max_image_size=288).max_image_size == 288
+    assert make_config("baseline").max_image_size == 0
+    with pytest.raises(InputError, match="max_image_size=100 .* 0 or 192 or more"):
+        make_config(preset, max_image_size=100)
 
 
 def test_the_figure_marks_the_size_that_is_set():

@@ -77,19 +77,20 @@ def plot_sizes(scores: pd.DataFrame, size: int) -> Figure:
     """How well masks can be found by networks that see the images at different sizes.
 
     Args:
-        scores: of ``resolution.measure_sizes``: Dice in [0, 1], one row per mask, one column per size.
-        size: the one that is set, in pixels.
+        scores: of ``resolution.prepare_sizes``: Dice in [0, 1], one row per mask (not a number where it is empty), one
+            column per size.
+        size: the one that the network sees, in pixels.
     """
     figure = new_figure(3.4)
     ax = figure.subplots()
     means, low = scores.mean(), scores.quantile(0.05)
     ax.fill_between(scores.columns, low, scores.quantile(0.95), color=BLUE, alpha=0.2, label="nine in ten masks")
     ax.plot(scores.columns, means, color=BLUE, marker="o", label="mean")
-    for where, mean in means.items():
+    for where, mean in means.dropna().items():
         ax.annotate(f"{mean:.3f}", (where, mean), (0, -14), textcoords="offset points", ha="center", fontsize=8)
-    ax.axvline(size, color=RED, linestyle="--", label=f"set: {size} pixels")
+    ax.axvline(size, color=RED, linestyle="--", label=f"the network: {size} pixels")
     ax.set(xlabel="side of what the network sees (pixels)", ylabel="Dice that can be had", xticks=scores.columns)
-    ax.set_title(f"What {len(scores)} masks keep at each size")
+    ax.set_title(f"What {len(scores.dropna())} masks keep at each size")
     ax.set_ylim(min(0.9, np.nan_to_num(low.min(), nan=1) - 0.05), 1.01)
     ax.legend(frameon=False, loc="lower right")
     return figure
