@@ -42,7 +42,7 @@ def prepare_sizes(path: Path, samples: pd.DataFrame, config: Config) -> pd.DataF
     some = samples.iloc[rows].set_index("sample_id")["mask_path"]
     sizes = list_sizes(config, [max(image_size(mask)) for mask in some])
     if path.exists():
-        kept = pd.read_csv(path, index_col="sample_id", dtype={"sample_id": str})
+        kept = pd.read_csv(path, index_col="sample_id", dtype={"sample_id": str}, keep_default_na=False, na_values=[""])
         if kept.columns.tolist() == [str(size) for size in sizes]:
             return kept.set_axis(sizes, axis=1)
     scores = track(map_on_cores(partial(_score_sizes, sizes=sizes), some), "comparing sizes", total=len(some))

@@ -85,19 +85,19 @@ def test_more_pixels_show_more_of_thin_things_and_turning_changes_nothing(seed):
 
 def test_every_mask_has_a_row_and_they_are_kept_in_a_file(tmp_path):
     masks = [disc(96, 30), np.zeros((96, 96), np.uint8), disc(96, 3)]
-    samples, config = write(tmp_path, masks), Config(image_size=64)
+    samples, config = write(tmp_path, masks).assign(sample_id=["007", "NA", "2"]), Config(image_size=64)
     scores = prepare_sizes(tmp_path / "sizes.csv", samples, config)
     assert scores.columns.tolist() == [32, 48, 64, 96]
-    assert scores.index.tolist() == ["0", "1", "2"]
+    assert scores.index.tolist() == ["007", "NA", "2"]
     assert scores.loc["2"].tolist() == [score_size(masks[2], size) for size in (32, 48, 64, 96)]
-    assert scores.loc["1"].isna().all()
+    assert scores.loc["NA"].isna().all()
     for name in samples["mask_path"]:
         Image.fromarray(255 * disc(96, 1)).save(name)
     again = prepare_sizes(tmp_path / "sizes.csv", samples, config)
     pd.testing.assert_frame_equal(again, scores)
     other = prepare_sizes(tmp_path / "sizes.csv", samples, Config(image_size=96))  # other sizes: measured anew
     assert other.columns.tolist() == [48, 64, 96]
-    assert other.loc["0", 96] == score_size(disc(96, 1), 96)
+    assert other.loc["007", 96] == score_size(disc(96, 1), 96)
 
 
 def test_of_many_masks_some_are_measured_both_ends_among_them(tmp_path, monkeypatch):
