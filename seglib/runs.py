@@ -201,6 +201,7 @@ def run_notebook(name: str, output: Path, parameters: Mapping[str, Any]) -> None
     given = {key: value for key, value in parameters.items() if key in known}
     part = output.with_name(f".{output.name}")  # a run that is killed leaves the executed notebook of before
     streams = {"stdout_file": sys.stdout, "coalesce_streams": True, "progress_bar": False}
+    streams["extra_arguments"] = ["--log-level=50"]  # it is interrupted before it ends, and on a busy machine logs that
     if "SEGLIB_WATCHED" in os.environ:
         streams["stderr_file"] = sys.stderr
     try:

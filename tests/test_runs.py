@@ -75,6 +75,20 @@ def test_what_the_notebook_prints_is_seen_while_it_runs(notebook, capsys):
     assert "epoch 1" in capsys.readouterr().out
 
 
+def test_a_kernel_that_is_told_to_end_while_it_still_answers_is_quiet(notebook, capfd):
+    """jupyter_client interrupts each kernel before it ends it; a busy machine is still behind the last answer then."""
+    slow = """
+import functools, time
+kernel = get_ipython().kernel
+async def answer_and_wait(answer, wait, *args):
+    await answer(*args)
+    wait(2)
+handlers = kernel.shell_handlers
+handlers["kernel_info_request"] = functools.partial(answer_and_wait, kernel.kernel_info_request, time.sleep)"""
+    runs.run_notebook("any", notebook("a = 1", slow), {})
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     ("only", "names"),
     [(None, list(runs.NOTEBOOKS)), ("2", ["02_training"]), ("05, 01_eda", ["01_eda", "05_submission"])],
