@@ -107,7 +107,7 @@ def measure_set(data_dir: Path, output_dir: Path) -> dict:
         measured = measure_samples(samples, white=white)
         steps.append(watch.take("measure them, find near-duplicates"))
         config = make_config("baseline", in_channels=channels, white=white, **TINY)
-        groups = join_groups(measured["group"], data_dir, samples)
+        groups = join_groups(measured, data_dir)
         rule = {"n_folds": config.n_folds, "seed": config.seed, "groups": groups}
         folds = prepare_folds(output / "folds.csv", samples, measured["mask_share"].to_numpy(), **rule)
         steps.append(watch.take("folds"))

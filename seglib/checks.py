@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from seglib.ahead import map_on_cores
+from seglib.cases import find_cases
 from seglib.duplicates import SIDE, group_near_duplicates, make_thumbnail
 from seglib.errors import InputError, Problem
 from seglib.images import Peak, choose_white, measure_peak, read_image, read_mask_levels
@@ -55,10 +56,11 @@ def inspect_samples(samples: pd.DataFrame, *, white: float) -> pd.DataFrame:
         white: of all images: see `find_white`.
 
     Returns:
-        The table with the columns of `measure_samples`, except ``group``, and besides ``thumbnail`` (of `duplicates`),
-        ``digest`` (equal only for images of equal pixels), ``small_mask`` (float32, `MASK_SIDE` x `MASK_SIDE`, mean of
-        the mask over areas), ``levels`` (how many values the mask file holds), ``between`` (share of its pixels that
-        have neither its smallest nor its largest value), ``image_trouble`` and ``mask_trouble`` (a `Problem`, or None).
+        The table with the columns of `measure_samples`, except ``group`` and ``case``, and besides ``thumbnail`` (of
+        `duplicates`), ``digest`` (equal only for images of equal pixels), ``small_mask`` (float32, `MASK_SIDE` x
+        `MASK_SIDE`, mean of the mask over areas), ``levels`` (how many values the mask file holds), ``between`` (share
+        of its pixels that have neither its smallest nor its largest value), ``image_trouble`` and ``mask_trouble`` (a
+        `Problem`, or None).
         What could not be read is missing. Thumbnails and small masks are each a `scratch.Row`, as memory may be too
         small for them all.
     """
@@ -105,7 +107,8 @@ def measure_samples(samples: pd.DataFrame, *, white: float) -> pd.DataFrame:
 
     Returns:
         The table with more columns: ``height`` and ``width`` (pixels of the file), ``gray``, what `traits` says of the
-        image, its mask and its colours, and ``group`` (a number from 0 that near-duplicates share: see `duplicates`).
+        image, its mask and its colours, ``group`` (a number from 0 that near-duplicates share: see `duplicates`) and
+        ``case`` (a text that images of one patient or film share, as far as names and looks tell: see `cases`).
 
     Raises:
         InputError: as `check_samples`.
@@ -142,7 +145,10 @@ def drop_working(table: pd.DataFrame) -> pd.DataFrame:
     usable = table[table[troubles].isna().all(axis=1)].reset_index(drop=True)
     kept = usable.drop(columns=[name for name in WORKING if name in usable])
     if "mask_trouble" in table and len(usable):
-        kept["group"] = group_near_duplicates(usable["thumbnail"].tolist())
+        thumbnails = usable["thumbnail"].tolist()
+        kept["group"] = group_near_duplicates(thumbnails)
+        cases = find_cases(usable["sample_id"], thumbnails)
+        kept["case"] = cases.labels if cases and cases.sure else usable["sample_id"]
     whole = [name for name in ("height", "width", "parts", "border_sides") if name in kept]
     return kept.astype(dict.fromkeys(whole, int))  # a file that could not be read had made them floats
 

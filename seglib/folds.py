@@ -86,22 +86,22 @@ def merge_groups(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return pd.factorize(connected_components(links, directed=False)[1][left])[0]
 
 
-def join_groups(groups: np.ndarray, data_dir: Path, samples: pd.DataFrame) -> np.ndarray:
-    """Groups found by comparing the images, joined with those of ``groups.csv`` where the data folder has one.
+def join_groups(samples: pd.DataFrame, data_dir: Path) -> np.ndarray:
+    """Near-duplicates, joined with the groups of ``groups.csv`` or, where there is no such file, with found cases.
 
     Args:
-        groups: (N,) any labels, such as the near-duplicates of ``checks.measure_samples``.
+        samples: table with ``sample_id``, ``group`` and ``case``, as of ``checks.measure_samples``.
         data_dir: the data folder.
-        samples: table with ``sample_id``.
 
     Returns:
-        The groups as they are, or int (N,) of ``merge_groups``.
+        int (N,) of ``merge_groups``.
 
     Raises:
         InputError: as ``read_groups``.
     """
     path = find_groups(data_dir)
-    return groups if path is None else merge_groups(groups, read_groups(path, samples))
+    cases = samples["case"].to_numpy() if path is None else read_groups(path, samples)
+    return merge_groups(samples["group"].to_numpy(), cases)
 
 
 def assign_folds(

@@ -8,10 +8,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from seglib.cases import describe_cases, find_cases
 from seglib.checks import drop_working, find_white, inspect_images, inspect_samples, refuse_empty
 from seglib.duplicates import find_pairs, iterate_pairs
 from seglib.errors import InputError, Problem
-from seglib.folds import find_groups, read_folds, read_groups
+from seglib.folds import GROUPS_NAME, find_groups, read_folds, read_groups
 from seglib.images import read_mask
 from seglib.samples import find_test_images, pair_samples
 from seglib.traits import IMAGE_TRAITS
@@ -46,6 +47,8 @@ KINDS = {
     "near-duplicate": Kind("warning", False),
     "more than two values": Kind("warning", False),
     "touches the border": Kind("warning", False),
+    "possible cases": Kind("warning", False),
+    "cases": Kind("note", False),
 }  # in the order of the table
 COLUMNS = ["file", "problem", "severity", "fact", "cure"]
 USUAL = ("empty mask", "more than two values", "touches the border")  # notes, where more than USUAL_SHARE have it
@@ -90,7 +93,7 @@ def inspect_data(data_dir: Path, *, folds: Path | None = None) -> Findings:
     white = find_white(samples)
     train, test = inspect_samples(samples, white=white), inspect_images(images, white=white)
     refuse_empty(train)
-    found = [*unpaired, *misnamed, *judge_samples(train, test), *_check_groups(data_dir, samples)]
+    found = [*unpaired, *misnamed, *judge_samples(train, test), *_judge_groups(data_dir, samples, train)]
     if folds is not None:
         found += find_leaks(train, read_folds(folds, samples))
     return Findings(make_table(found, data_dir, images=len(samples)), drop_working(train), drop_working(test))
@@ -217,14 +220,28 @@ def _troubles(column: Iterable[Problem | None]) -> list[Problem]:
     return [trouble for trouble in column if isinstance(trouble, Problem)]
 
 
-def _check_groups(data_dir: Path, samples: pd.DataFrame) -> list[Problem]:
+def _judge_groups(data_dir: Path, samples: pd.DataFrame, train: pd.DataFrame) -> list[Problem]:
     try:
         path = find_groups(data_dir)
-        if path is not None:
-            read_groups(path, samples)
+        if path is None:
+            return _tell_cases(train)
+        read_groups(path, samples)
     except InputError as error:
         return [Problem.of_error(data_dir / "groups.csv", "groups", error)]
     return []
+
+
+def _tell_cases(train: pd.DataFrame) -> list[Problem]:
+    train = train[train["image_trouble"].isna()]
+    cases = find_cases(train["sample_id"], train["thumbnail"].tolist()) if len(train) else None
+    if cases is None:
+        return []
+    folder = Path(train["image_path"].iloc[0]).parent
+    if cases.sure:
+        cure = f"nothing: each stays in one fold, unless {GROUPS_NAME} beside Train says what belongs together"
+        return [Problem(folder, "cases", describe_cases(cases), cure)]
+    cure = f"if these are patients or films, say so in {GROUPS_NAME} beside Train, or scores flatter"
+    return [Problem(folder, "possible cases", describe_cases(cases), cure)]
 
 
 def _judge_masks(train: pd.DataFrame) -> list[Problem]:

@@ -232,10 +232,17 @@ def test_merged_groups_join_what_either_joins_and_nothing_else():
 
 
 def test_groups_of_a_file_join_those_that_were_found(tmp_path):
-    found = np.array([0, 1, 1, 2])
-    assert join_groups(found, tmp_path, table(4)).tolist() == [0, 1, 1, 2]
+    found = table(4).assign(group=[0, 1, 1, 2], case=["s000", "s001", "s002", "s003"])
+    assert join_groups(found, tmp_path).tolist() == [0, 1, 1, 2]
     (tmp_path / "Groups.csv").write_text("sample_id,group\ns000,ann\ns001,bob\ns002,cy\ns003,ann\n")
-    assert join_groups(found, tmp_path, table(4)).tolist() == [0, 1, 1, 0]
+    assert join_groups(found, tmp_path).tolist() == [0, 1, 1, 0]
+
+
+def test_cases_that_were_found_count_until_somebody_knows_better(tmp_path):
+    found = table(5).assign(group=[0, 1, 1, 2, 3], case=["a", "b", "c", "c", "a"])
+    assert join_groups(found, tmp_path).tolist() == [0, 1, 1, 1, 0]
+    (tmp_path / "groups.csv").write_text("sample_id,group\n" + "".join(f"s00{k},{k}\n" for k in range(5)))
+    assert join_groups(found, tmp_path).tolist() == [0, 1, 1, 2, 3]
 
 
 def test_what_was_held_out_comes_with_its_fold_and_group():

@@ -170,6 +170,33 @@ def test_groups_that_cannot_be_read_are_an_error(copy):
     assert "gives no group for" in row["fact"]
 
 
+def write_patients(data, patients, slices):
+    """Noise on the picture of each patient: slices of one are alike as a whole and in no detail."""
+    rng = np.random.default_rng(0)
+    for folder in ("Image", "Mask"):
+        (data / "Train" / folder).mkdir(parents=True)
+    for patient in range(patients):
+        picture = cv2.resize(rng.uniform(0, 200, (4, 4)), (64, 64), interpolation=cv2.INTER_NEAREST)
+        for number in range(slices):
+            image = np.clip(picture + rng.normal(0, 25, (64, 64)), 0, 255).astype(np.uint8)
+            write(data / "Train" / "Image" / f"P{patient}_{number}.png", image)
+            write(data / "Train" / "Mask" / f"P{patient}_{number}.png", 255 * np.eye(64, dtype=np.uint8))
+
+
+@pytest.mark.parametrize(("patients", "problem", "severity"), [(12, "cases", "note"), (4, "possible cases", "warning")])
+def test_cases_are_told_and_kept_together_where_they_are_many(tmp_path, patients, problem, severity):
+    write_patients(tmp_path, patients, 5)
+    found = inspect_data(tmp_path)
+    (row,) = (row for row in found.problems.itertuples() if "cases" in row.problem)
+    assert (row.file, row.problem, row.severity) == ("Train/Image", problem, severity)
+    assert row.fact.startswith(f"holds {patients} cases by its names, such as P0 with 5 images: ")
+    own = [name.split("_")[0] for name in found.samples["sample_id"]]
+    assert found.samples["case"].tolist() == (own if patients == 12 else found.samples["sample_id"].tolist())
+    groups = "".join(f"{name},{number}\n" for number, name in enumerate(found.samples["sample_id"]))
+    (tmp_path / "groups.csv").write_text(f"sample_id,group\n{groups}")
+    assert not inspect_data(tmp_path).problems["problem"].str.contains("cases").any()
+
+
 def test_errors_stop_and_are_counted_while_warnings_do_not(copy):
     samples = list_samples(copy)
     write(samples["mask_path"][5], 0 * read_mask(samples["mask_path"][5]))

@@ -1,0 +1,195 @@
+"""Names and thumbnails -> cases: images of one patient, slide or film, where names say so and looks agree.
+
+Slices of one patient on both sides of a split make a score that no new patient will give. File names often tell
+(``P03_slice17``, ``12_left``, the frames 0001, 0002, ... of films), but ``2019_17`` may be the year, which is no case.
+So what names suggest is believed only where images of one case look more alike than chance has it.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from seglib.scratch import open_scratch
+
+SIDE = 16  # pixels of what is compared: the look as a whole, where near-duplicates are a matter of details
+LOOKED_AT = 2000  # images at most, as each is compared with each
+SHUFFLES = 999  # of the names; none may do as well as they do
+ODDS = 5.0  # that the most similar image is of the same case, over those of chance
+MIN_CASES = 10  # of several images; fewer may as well be hospitals, and folds would be of very different kinds
+FEW_PARTS = 5  # a patient has a few studies; a beginning that holds more of them, as a rule, is a hospital
+MAX_SHARE = 0.5  # of the images in one case; a larger one leaves too little for the other side of a split
+RARE = 0.05  # of the pairs of any images look as alike as neighbours in a film are taken to
+FILM = 0.5  # of the neighbours in number look so alike in films; of 806 skin lesions 13 % do
+PAIRS = 20_000  # of any images, to know what is rare
+BLOCK = 1024  # looks in memory at a time
+
+
+class Cases(NamedTuple):
+    """What names and looks tell of a set of images."""
+
+    labels: np.ndarray  # str (N,), each image's case: how its name begins, or the name of the first of its film
+    kind: str  # "names", where they begin alike; "numbers", where neighbours in number look alike
+    alike: float  # share whose most similar image is of the same case; of neighbours in number that look alike
+    chance: float  # what that would be if names had nothing to do with looks
+    sure: bool  # enough of them, and none too large, to keep each on one side of a split
+
+
+def find_cases(sample_ids: Sequence[str], thumbnails: Sequence[np.ndarray]) -> Cases | None:
+    """The cases that the names of images suggest and their looks confirm.
+
+    Names are cut behind each of their words and numbers. A beginning that several images share counts where the image
+    most like one of them has it too, far more often than when names are shuffled. A shorter one counts instead where
+    that holds even among images that differ in the longer one (`P03` of `P03_study2_slice17`), unless it has so many
+    longer ones that it may be a hospital. Where no beginning counts, images in the order of their numbers are cut into
+    films where two neighbours look no more alike than most pairs do.
+
+    Args:
+        sample_ids: (N,) names of files without ending.
+        thumbnails: (N, S, S) gray levels, as `duplicates.make_thumbnail` gives them.
+
+    Returns:
+        The cases, or None where names say nothing that looks confirm.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> patients = [rng.uniform(0, 255, (64, 64)).astype(np.float32) for _ in range(12)]
+        >>> slices = [patient + rng.normal(0, 5, (64, 64)) for patient in patients for _ in range(4)]
+        >>> names = [f"P{patient:02d}_{slice}" for patient in range(12) for slice in range(4)]
+        >>> find_cases(names, slices).labels[:5].tolist()
+        ['P00', 'P00', 'P00', 'P00', 'P01']
+    """
+    names = [str(name) for name in sample_ids]
+    looks = _shrink(thumbnails)
+    best, finer = None, np.arange(len(names))
+    for labels in _cut_names(names):
+        numbers = pd.factorize(labels)[0]
+        alike, chance, confirmed = _compare_looks(looks, numbers, finer)
+        sure = _is_sure(labels)
+        if confirmed and (best is None or (sure and _hold_few(numbers, finer))):
+            best, finer = Cases(labels, "names", alike, chance, sure), numbers
+    if best is None or not (best.sure or any(character.isdigit() for character in "".join(best.labels))):
+        return _find_films(names, looks)  # a few words, such as those of two hospitals, are no cases
+    return best
+
+
+def describe_cases(cases: Cases) -> str:
+    """One sentence of what was found, that begins with "holds".
+
+    Example:
+        >>> labels = np.repeat(np.array(["P01", "P02"], dtype=object), [7, 5])
+        >>> describe_cases(Cases(labels, "names", 0.75, 0.5, False))
+        'holds 2 cases by its names, such as P01 with 7 images: for 75 % the image most like it is of its case, by \
+chance for 50 %'
+    """
+    sizes = pd.Series(cases.labels).value_counts()
+    found = f"such as {sizes.index[0]} with {sizes.iloc[0]} images"
+    alike, chance = f"{100 * cases.alike:.2g} %", f"{100 * cases.chance:.2g} %"
+    if cases.kind == "names":
+        how = f"for {alike} the image most like it is of its case, by chance for {chance}"
+        return f"holds {len(sizes)} cases by its names, {found}: {how}"
+    how = f"{alike} of the neighbours in number look alike, by chance {chance}"
+    what = "films or stacks" if len(sizes) > 1 else "film or stack"
+    return f"holds {len(sizes)} {what} by its numbers, {found} from there on: {how}"
+
+
+def _shrink(thumbnails: Sequence[np.ndarray]) -> np.ndarray:
+    looks = open_scratch((len(thumbnails), SIDE * SIDE), np.float32)
+    for row, thumbnail in enumerate(thumbnails):
+        small = cv2.resize(np.asarray(thumbnail, np.float32), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+        looks[row] = small.ravel()
+    return looks
+
+
+def _cut_names(names: Sequence[str]) -> Iterator[np.ndarray]:
+    """Beginnings of all names, the longest first; not where all are the same or each is another one.
+
+    Of those that divide the images in the same way the shortest.
+    """
+    ends = [[word.end() for word in re.finditer(r"\d+|[^\W\d_]+", name)] or [len(name)] for name in names]
+    longer = None
+    for count in range(max(map(len, ends), default=1) - 1, 0, -1):
+        cut = [name[: end[min(count, len(end)) - 1]] for name, end in zip(names, ends, strict=True)]
+        labels = np.array(cut, dtype=object)
+        if longer is not None and (pd.factorize(labels)[0] != pd.factorize(longer)[0]).any():
+            yield from _useful(longer)
+        longer = labels
+    if longer is not None:
+        yield from _useful(longer)
+
+
+def _useful(labels: np.ndarray) -> list[np.ndarray]:
+    return [labels] if 1 < len(np.unique(labels)) < len(labels) else []
+
+
+def _compare_looks(looks: np.ndarray, labels: np.ndarray, finer: np.ndarray) -> tuple[float, float, bool]:
+    """How often the most similar image has the same label, by chance too, and whether that is far from chance.
+
+    Args:
+        looks: (N, S * S).
+        labels: int (N,).
+        finer: int (N,), a division of the labels; what is most similar is looked for outside an image's own part.
+    """
+    rng = np.random.default_rng(0)
+    rows = _choose_labels(labels, rng)
+    if len(rows) < 2:
+        return 0.0, 0.0, False
+    labels, parts = labels[rows], pd.factorize(finer[rows])[0]
+    nearest = _find_nearest(np.asarray(looks[rows]), parts)
+    alike = np.mean(labels[nearest] == labels)
+    owners = labels[np.unique(parts, return_index=True)[1]]
+    shuffled = [np.mean((some := rng.permutation(owners)[parts])[nearest] == some) for _ in range(SHUFFLES)]
+    chance = np.mean(shuffled)
+    far = alike > max(shuffled) and alike * (1 - chance) >= ODDS * chance * (1 - alike)
+    return float(alike), float(chance), bool(far)
+
+
+def _choose_labels(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The rows of some labels, picked by chance, that several images have: all of each, `LOOKED_AT` at most."""
+    sizes = np.bincount(labels)
+    order = rng.permutation(len(sizes))
+    order = order[(sizes[order] > 1) & (sizes[order] <= LOOKED_AT)]
+    return np.flatnonzero(np.isin(labels, order[np.cumsum(sizes[order]) <= LOOKED_AT]))
+
+
+def _find_nearest(looks: np.ndarray, parts: np.ndarray) -> np.ndarray:
+    """Each row's nearest one, by Euclid, of another part."""
+    looks = looks - looks.mean(axis=0)  # so that float32 does
+    squares = np.square(looks).sum(axis=1)
+    distance = squares[:, None] + squares - 2 * looks @ looks.T
+    distance[parts[:, None] == parts] = np.inf
+    return distance.argmin(axis=1)
+
+
+def _hold_few(labels: np.ndarray, finer: np.ndarray) -> bool:
+    return len(np.unique(np.stack([labels, finer]), axis=1).T) <= FEW_PARTS * len(np.unique(labels))
+
+
+def _is_sure(labels: np.ndarray) -> bool:
+    sizes = pd.Series(labels).value_counts()
+    return bool((sizes > 1).sum() >= MIN_CASES and sizes.iloc[0] <= MAX_SHARE * len(labels))
+
+
+def _find_films(names: Sequence[str], looks: np.ndarray) -> Cases | None:
+    """Images in the order of their last numbers, cut where neighbours do not look alike; None if few do."""
+    words = pd.Series(names, dtype=object).str.extract(r"^(.*?)(\d+)\D*$").dropna()
+    order = words.assign(number=words[1].astype(float)).sort_values([0, "number"]).index.to_numpy()
+    if len(order) < 2 * MIN_CASES:
+        return None
+    first, second = np.random.default_rng(0).integers(len(names), size=(2, PAIRS))
+    limit = np.quantile(_distances(looks, first[first != second], second[first != second]), RARE)
+    stem = words.loc[order, 0].to_numpy()
+    near = (_distances(looks, order[:-1], order[1:]) < limit) & (stem[:-1] == stem[1:])
+    if near.mean() < FILM:
+        return None
+    labels = np.array(names, dtype=object)
+    labels[order] = labels[order][np.maximum.accumulate(np.where(np.r_[False, near], 0, np.arange(len(order))))]
+    return Cases(labels, "numbers", float(near.mean()), RARE, _is_sure(labels))
+
+
+def _distances(looks: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    blocks = [slice(start, start + BLOCK) for start in range(0, len(first), BLOCK)]
+    return np.concatenate([np.linalg.norm(looks[first[block]] - looks[second[block]], axis=1) for block in blocks])
