@@ -23,24 +23,32 @@ def measure_drift(train: pd.DataFrame, test: pd.DataFrame, *, seed: int = 0) -> 
     """How well a classifier tells test from training images by their traits, and which traits differ.
 
     Each image is judged by trees that were grown on the others: five folds with the same mix of both kinds in each.
+    Where training images are of cases, such as slices of patients, one image of each is taken, by chance: patients are
+    known by their other slices, and would be told apart whoever they are.
 
     Args:
         train: one row per training image with columns of ``TRAITS``: those that both tables have are compared. Where
-            ``gray`` is true in all rows of both, ``red`` stands for the three colours.
+            ``gray`` is true in all rows of both, ``red`` stands for the three colours. ``case``, if it is there, is
+            what images of one patient share.
         test: the same of the test images; may be empty.
-        seed: of the folds and the trees.
+        seed: of the choice, the folds and the trees.
 
     Returns:
         ``auc`` (area under the ROC curve: how often a test image is taken for one more readily than a training image
         is; 0.5 cannot be told apart, 1 wholly different), ``low`` and ``high`` (its 95 % interval), all three not a
-        number where there are fewer than ``FEWEST`` images of a kind; ``train_images`` and ``test_images``; ``gray``
-        (whether all images are, so that ``red`` is their brightness); ``differences`` of ``compare_traits``, by trait.
+        number where there are fewer than ``FEWEST`` images of a kind; ``train_images`` and ``test_images``, those that
+        were taken; ``by_case`` (whether they are one of each case); ``gray`` (whether all images are, so that ``red``
+        is their brightness); ``differences`` of ``compare_traits``, by trait.
 
     Source:
         Lopez-Paz and Oquab 2017, Revisiting classifier two-sample tests, https://arxiv.org/abs/1610.06545.
     """
+    by_case = "case" in train and train["case"].duplicated().any()
+    if by_case:
+        train, test = (_take_one_of_each(table, seed) for table in (train, test))
     counts = {"train_images": len(train), "test_images": len(test)}
-    facts = dict.fromkeys(("auc", "low", "high"), float("nan")) | counts | {"gray": _all_gray(train, test)}
+    facts = dict.fromkeys(("auc", "low", "high"), float("nan")) | counts
+    facts |= {"by_case": bool(by_case), "gray": _all_gray(train, test)}
     facts["differences"] = compare_traits(train, test).to_dict()
     if min(counts.values()) >= FEWEST:
         auc = _tell_apart(train, test, seed)
@@ -117,11 +125,13 @@ def describe_drift(facts: dict[str, Any]) -> str:
         facts: of ``measure_drift``.
     """
     if np.isnan(facts["auc"]):
+        what = "cases" if facts["by_case"] else "images"
         return (
-            f"{facts['train_images']} training and {facts['test_images']} test images are too few to tell whether they "
-            f"differ; {FEWEST} of each are needed."
+            f"{facts['train_images']} training and {facts['test_images']} test {what} "
+            f"are too few to tell whether they differ; {FEWEST} of each are needed."
         )
     number = f"AUC {facts['auc']:.2f}, 95 % interval {facts['low']:.2f} to {facts['high']:.2f}"
+    number += ", one image of each case" if facts["by_case"] else ""
     if facts["low"] <= 0.5 and facts["high"] < CLEAR:
         return f"Test images look like training images ({number}; 0.5 means no classifier can tell them apart)."
     if facts["low"] <= 0.5:
@@ -139,6 +149,11 @@ def _most(facts: dict[str, Any]) -> str:
     name = "brightness" if facts["gray"] and trait == "red" else trait
     size = f"by {abs(d):.1f} standard deviations" if np.isfinite(d) else "in every image"
     return f"most in {name}, {'higher' if d > 0 else 'lower'} {size}"
+
+
+def _take_one_of_each(table: pd.DataFrame, seed: int) -> pd.DataFrame:
+    shuffled = table.sample(frac=1, random_state=seed)
+    return shuffled[~shuffled["case"].duplicated()].sort_index() if "case" in table else table
 
 
 def _tell_apart(train: pd.DataFrame, test: pd.DataFrame, seed: int) -> float:

@@ -96,7 +96,8 @@ def inspect_data(data_dir: Path, *, folds: Path | None = None) -> Findings:
     found = [*unpaired, *misnamed, *judge_samples(train, test), *_judge_groups(data_dir, samples, train)]
     if folds is not None:
         found += find_leaks(train, read_folds(folds, samples))
-    return Findings(make_table(found, data_dir, images=len(samples)), drop_working(train), drop_working(test))
+    usable = _name_groups(drop_working(train), data_dir)
+    return Findings(make_table(found, data_dir, images=len(samples)), usable, drop_working(test))
 
 
 def refuse_errors(problems: pd.DataFrame, data_dir: Path) -> None:
@@ -229,6 +230,15 @@ def _judge_groups(data_dir: Path, samples: pd.DataFrame, train: pd.DataFrame) ->
     except InputError as error:
         return [Problem.of_error(data_dir / "groups.csv", "groups", error)]
     return []
+
+
+def _name_groups(samples: pd.DataFrame, data_dir: Path) -> pd.DataFrame:
+    """``case`` as `GROUPS_NAME` says it, where there is one that can be read."""
+    try:
+        path = find_groups(data_dir)
+        return samples if path is None else samples.assign(case=read_groups(path, samples))
+    except InputError:
+        return samples
 
 
 def _tell_cases(train: pd.DataFrame) -> list[Problem]:

@@ -14,7 +14,7 @@ def make_table(count, seed, **changed):
 
 
 def make_facts(auc, low, high, *, d=0.5, gray=False):
-    counts = {"train_images": 90, "test_images": 40, "gray": gray}
+    counts = {"train_images": 90, "test_images": 40, "by_case": False, "gray": gray}
     return {"auc": auc, "low": low, "high": high, "differences": {"red": d, "height": 0.0}} | counts
 
 
@@ -30,6 +30,35 @@ def test_two_halves_of_one_set_cannot_be_told_apart(seed):
     assert facts["auc"] == pytest.approx(0.5, abs=0.11)
     assert facts["low"] < 0.5 < facts["high"]
     assert (facts["train_images"], facts["test_images"], facts["gray"]) == (150, 100, False)
+
+
+def make_slices(patients, slices, seed):
+    """Slices whose traits are nearly those of their patient."""
+    means = make_table(patients, seed)
+    table = means.loc[means.index.repeat(slices)].reset_index(drop=True)
+    table += np.random.default_rng(seed).normal(0, 1, table.shape)
+    return table.assign(case=np.repeat([f"{seed}_{patient}" for patient in range(patients)], slices))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_other_patients_of_the_same_kind_are_no_drift(seed):
+    train, test = make_slices(40, 12, seed), make_slices(20, 12, seed + 10)
+    facts = measure_drift(train, test)
+    assert facts["low"] < 0.5 < facts["high"]
+    assert (facts["train_images"], facts["test_images"], facts["by_case"]) == (40, 20, True)
+    assert ", one image of each case" in describe_drift(facts)
+    assert measure_drift(train.drop(columns="case"), test)["low"] > 0.55  # as if each slice were somebody new
+
+
+def test_patients_of_another_kind_are_told_and_few_are_too_few():
+    train = make_slices(40, 6, 0)
+    bright = make_slices(20, 6, 1).assign(red=lambda table: table["red"] + 40)
+    assert measure_drift(train, bright)["auc"] > 0.9
+    facts = measure_drift(train, bright[: 9 * 6])
+    assert describe_drift(facts).startswith("40 training and 9 test cases are too few")
+    assert measure_drift(train, bright.drop(columns="case"))["test_images"] == 120  # one image of each patient
+    one_each = train.assign(case=[str(row) for row in range(len(train))])
+    assert not measure_drift(one_each, bright)["by_case"]
 
 
 def test_brighter_photographs_are_told_apart_and_brightness_is_named():

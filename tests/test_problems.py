@@ -192,9 +192,11 @@ def test_cases_are_told_and_kept_together_where_they_are_many(tmp_path, patients
     assert row.fact.startswith(f"holds {patients} cases by its names, such as P0 with 5 images: ")
     own = [name.split("_")[0] for name in found.samples["sample_id"]]
     assert found.samples["case"].tolist() == (own if patients == 12 else found.samples["sample_id"].tolist())
-    groups = "".join(f"{name},{number}\n" for number, name in enumerate(found.samples["sample_id"]))
+    groups = "".join(f"{name},g{number}\n" for number, name in enumerate(found.samples["sample_id"]))
     (tmp_path / "groups.csv").write_text(f"sample_id,group\n{groups}")
-    assert not inspect_data(tmp_path).problems["problem"].str.contains("cases").any()
+    found = inspect_data(tmp_path)
+    assert not found.problems["problem"].str.contains("cases").any()
+    assert found.samples["case"].tolist() == [f"g{number}" for number in range(5 * patients)]
 
 
 def test_errors_stop_and_are_counted_while_warnings_do_not(copy):
