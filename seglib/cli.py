@@ -246,9 +246,12 @@ def _compare(arguments: argparse.Namespace) -> None:
     from seglib import masks, metrics
 
     pairs = masks.pair_scores(Path(arguments.first), Path(arguments.second))
-    print(f"{len(pairs)} images that both runs held out; + means that the second is better")
+    groups = pairs["group"].to_numpy()
+    of = f" of {count} groups, each of which counts as one," if (count := pairs["group"].nunique()) < len(pairs) else ""
+    print(f"{len(pairs)} images{of} that both runs held out; + means that the second is better")
     for name, word in (("dice", "Dice"), ("iou", "IoU")):
-        facts = metrics.compare_scores(pairs[f"{name}_first"].to_numpy(), pairs[f"{name}_second"].to_numpy())
+        dice_of = (pairs[f"{name}_{which}"].to_numpy() for which in ("first", "second"))
+        facts = metrics.compare_scores(*dice_of, groups=groups)
         print(
             f"{word:4} {facts['difference']:+.4f} (95 % interval {facts['low']:+.4f} to {facts['high']:+.4f}), "
             f"p = {facts['p']:.2g}; better on {facts['better']}, worse on {facts['worse']} of {len(pairs)} images"

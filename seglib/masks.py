@@ -9,6 +9,7 @@ import torch
 
 from seglib.ahead import map_on_cores
 from seglib.errors import InputError
+from seglib.folds import merge_groups
 from seglib.metrics import boundary_scores, compare_scores, count_pixels, describe_comparison, overlap_scores
 
 
@@ -55,7 +56,8 @@ def pair_scores(first: Path, second: Path) -> pd.DataFrame:
         second: folder of another; its scores end in ``_second``, those of the first in ``_first``.
 
     Returns:
-        One row per image, in the order of the first run.
+        One row per image, in the order of the first run; ``group`` is what its ``folds.csv`` calls so, joined with that
+        of the second run's: a number from 0, another one for each image where neither says.
 
     Raises:
         InputError: if a run has no scores yet, or they have no image in common.
@@ -65,7 +67,18 @@ def pair_scores(first: Path, second: Path) -> pd.DataFrame:
     )
     if pairs.empty:
         raise InputError(f"{first} and {second} held out no image in common; compare runs with the same data and fold")
-    return pairs
+    return pairs.assign(group=merge_groups(*(_find_groups(run, pairs["sample_id"]) for run in (first, second))))
+
+
+def _find_groups(run: Path, sample_ids: pd.Series) -> np.ndarray:
+    try:
+        folds = pd.read_csv(run / "folds.csv", dtype=str, keep_default_na=False)
+    except (FileNotFoundError, pd.errors.EmptyDataError):
+        return sample_ids.to_numpy()
+    if not {"sample_id", "group"} <= set(folds):
+        return sample_ids.to_numpy()
+    known = folds.drop_duplicates("sample_id").set_index("sample_id")["group"]
+    return sample_ids.map(known).fillna("alone: " + sample_ids).to_numpy()
 
 
 def compare_runs(run: Path, others: Sequence[Path]) -> pd.DataFrame:
@@ -88,7 +101,9 @@ def _compare(run: Path, other: Path) -> dict[str, float | str]:
         pairs = pair_scores(run, other)
     except InputError as error:
         return {"run": other.name, "images": 0, "verdict": str(error)}
-    facts = compare_scores(pairs["dice_first"].to_numpy(), pairs["dice_second"].to_numpy())
+    facts = compare_scores(
+        pairs["dice_first"].to_numpy(), pairs["dice_second"].to_numpy(), groups=pairs["group"].to_numpy()
+    )
     return {"run": other.name, "images": len(pairs), **facts, "verdict": describe_comparison(facts)}
 
 

@@ -370,12 +370,18 @@ def describe_scores(summary: dict[str, float]) -> dict[str, str]:
     return texts | {"images": f"images {summary['images']}"}
 
 
-def compare_scores(first: np.ndarray, second: np.ndarray, *, resamples: int = 2000, seed: int = 0) -> dict[str, float]:
+def compare_scores(
+    first: np.ndarray, second: np.ndarray, *, groups: np.ndarray | None = None, resamples: int = 2000, seed: int = 0
+) -> dict[str, float]:
     """Whether the second of two runs is better, image by image.
+
+    Where a patient has several images, these are one observation: give their ``groups``. Then whole groups are drawn
+    for the interval, and the test takes the mean difference of each group.
 
     Args:
         first: (N,) scores of one run.
         second: (N,) scores of the other on the same images in the same order.
+        groups: (N,) the group of each image, as for ``bootstrap_interval``.
         resamples: of the bootstrap.
         seed: of the bootstrap.
 
@@ -397,8 +403,9 @@ def compare_scores(first: np.ndarray, second: np.ndarray, *, resamples: int = 20
     if first.shape != second.shape:
         raise ValueError(f"first {first.shape} and second {second.shape} differ")
     difference = second - first
-    low, high = bootstrap_interval(difference, resamples=resamples, seed=seed)
-    p = float(scipy.stats.wilcoxon(difference).pvalue) if difference.any() else 1.0
+    low, high = bootstrap_interval(difference, groups=groups, resamples=resamples, seed=seed)
+    means = pd.Series(difference).groupby(np.arange(len(difference)) if groups is None else groups).mean().to_numpy()
+    p = float(scipy.stats.wilcoxon(means).pvalue) if means.any() else 1.0
     better, worse = int((difference > 0).sum()), int((difference < 0).sum())
     return {"difference": float(difference.mean()), "low": low, "high": high, "p": p, "better": better, "worse": worse}
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pandas as pd
 from sklearn.model_selection import KFold
 
 from seglib.ahead import map_on_cores
@@ -120,7 +121,7 @@ def score_rules(probability: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.array(scores)
 
 
-def choose_rules(table: np.ndarray) -> MaskRules:
+def choose_rules(table: np.ndarray, *, groups: Sequence | None = None) -> MaskRules:
     """The rules for images like these: the plain threshold, unless others are better by more than chance.
 
     Better by more than chance is a mean gain over the plain threshold of 0.5 of more than its standard error, image by
@@ -131,10 +132,12 @@ def choose_rules(table: np.ndarray) -> MaskRules:
     2. the simplest of them is found: the fewest rules, then the threshold nearest to 0.5;
     3. of all candidates at least as simple as that one the highest mean is taken, of equal ones the simplest.
 
-    Two images at least are needed to tell chance; with fewer the plain threshold stays.
+    Two images at least are needed to tell chance; with fewer the plain threshold stays. Images of one patient tell less
+    than as many strangers: give their groups, of which two are needed then.
 
     Args:
         table: (N, candidates) of ``score_rules``.
+        groups: (N,) the group of each image; None: each is one of its own.
 
     Returns:
         One of ``CANDIDATES``.
@@ -145,11 +148,12 @@ def choose_rules(table: np.ndarray) -> MaskRules:
         >>> choose_rules(table)
         MaskRules(threshold=0.4, fill_holes=False, smallest_area=0.0, largest_only=False)
     """
+    codes = _number_groups(groups, len(table))
     means = table.mean(axis=0)
     best = int(means.argmax())
     from_best, from_plain = table[:, [best]] - table, table - table[:, [DEFAULT]]
-    clear = from_plain.mean(axis=0) > _standard_error(from_plain)
-    if len(table) < 2 or not clear[best]:
+    clear = from_plain.mean(axis=0) > _standard_error(from_plain, codes)
+    if codes.max() < 1 or not clear[best]:
         return CANDIDATES[DEFAULT]
 
     def effort(number: int) -> tuple[int, float]:
@@ -157,59 +161,77 @@ def choose_rules(table: np.ndarray) -> MaskRules:
         count = rules.fill_holes + rules.largest_only + bool(rules.smallest_area)
         return count, round(abs(rules.threshold - 0.5), 6)
 
-    near = clear & (means[best] - means <= _standard_error(from_best))
+    near = clear & (means[best] - means <= _standard_error(from_best, codes))
     simplest = min(effort(number) for number in np.flatnonzero(near).tolist())
     # the noisier a candidate, the easier it is near the best: one as simple that scores higher goes before it
     as_simple = [number for number in np.flatnonzero(clear).tolist() if effort(number) <= simplest]
     return CANDIDATES[min(as_simple, key=lambda number: (-means[number], effort(number)))]
 
 
-def _standard_error(differences: np.ndarray) -> np.ndarray:
-    """Of the mean of each column."""
-    return differences.std(axis=0, ddof=1 if len(differences) > 1 else 0) / np.sqrt(len(differences))
+def _number_groups(groups: Sequence | None, count: int) -> np.ndarray:
+    return np.arange(count) if groups is None else pd.factorize(np.asarray(groups))[0]
 
 
-def divide_images(folds: Sequence[int], *, seed: int = 0) -> np.ndarray:
+def _standard_error(differences: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Of the mean of each column, where rows of one code depend on each other.
+
+    ``sqrt(G / (G - 1) sum over groups of (sum over the group of x - mean)^2) / N``, which is the usual one where each
+    of the G groups is one of the N rows. Source: Cameron and Miller 2015, https://doi.org/10.3368/jhr.50.2.317.
+    """
+    count = codes.max() + 1
+    sums = np.zeros((count, differences.shape[1]))
+    np.add.at(sums, codes, differences - differences.mean(axis=0))
+    return np.sqrt(np.square(sums).sum(axis=0) * count / max(count - 1, 1)) / len(differences)
+
+
+def divide_images(folds: Sequence[int], *, groups: Sequence | None = None, seed: int = 0) -> np.ndarray:
     """The parts for cross-fitting: the folds, or, where one fold alone was held out, five random parts of it.
 
     Args:
         folds: (N,) the fold of each image.
+        groups: (N,) the group of each image, which is never divided; None: each is one of its own.
         seed: of the random parts.
 
     Returns:
-        int (N,); two parts at least, unless there is but one image.
+        int (N,); two parts at least, unless there is but one image, or one group.
 
     Example:
         >>> divide_images([4, 4, 2]).tolist(), len(set(divide_images([0] * 20).tolist()))
         ([4, 4, 2], 5)
     """
     parts = np.asarray(folds, dtype=int).copy()
-    if len(set(parts.tolist())) == 1 and len(parts) > 1:
-        splitter = KFold(min(5, len(parts)), shuffle=True, random_state=seed)
-        for number, (_, own) in enumerate(splitter.split(parts)):
-            parts[own] = number
+    codes = _number_groups(groups, len(parts))
+    if len(set(parts.tolist())) == 1 and codes.max() > 0:
+        several = np.arange(codes.max() + 1)
+        splitter = KFold(min(5, len(several)), shuffle=True, random_state=seed)
+        for number, (_, own) in enumerate(splitter.split(several)):
+            parts[np.isin(codes, own)] = number
     return parts
 
 
-def cross_fit_rules(table: np.ndarray, parts: Sequence[int]) -> list[MaskRules]:
+def cross_fit_rules(table: np.ndarray, parts: Sequence[int], *, groups: Sequence | None = None) -> list[MaskRules]:
     """The rules for each image, chosen on the images of the other parts: what is scored was not tuned on.
 
     Args:
         table: (N, candidates) of ``score_rules``, from maps of networks that did not learn from the image.
         parts: (N,) of ``divide_images``.
+        groups: as for ``choose_rules``.
     """
-    parts = np.asarray(parts)
+    parts, codes = np.asarray(parts), _number_groups(groups, len(table))
     numbers = set(parts.tolist())
-    chosen = {part: choose_rules(table[parts != part]) if len(numbers) > 1 else MaskRules() for part in numbers}
+    if len(numbers) == 1:
+        return [MaskRules()] * len(parts)
+    chosen = {part: choose_rules(table[parts != part], groups=codes[parts != part]) for part in numbers}
     return [chosen[part] for part in parts.tolist()]
 
 
-def describe_rules(table: np.ndarray, fitted: Sequence[MaskRules]) -> dict[str, Any]:
+def describe_rules(table: np.ndarray, fitted: Sequence[MaskRules], *, groups: Sequence | None = None) -> dict[str, Any]:
     """What ``masks.json`` holds: the rules for new images, and what they are worth.
 
     Args:
         table: (N, candidates) of ``score_rules``.
         fitted: of ``cross_fit_rules``.
+        groups: as for ``choose_rules``.
 
     Returns:
         ``rules`` (chosen on all N images, for those that no network has seen), ``fitted_rules`` (those of the parts, a
@@ -220,11 +242,12 @@ def describe_rules(table: np.ndarray, fitted: Sequence[MaskRules]) -> dict[str, 
     """
     plain = table[:, DEFAULT]
     scored = table[np.arange(len(table)), [CANDIDATES.index(rules) for rules in fitted]]
-    gain = compare_scores(plain, scored)
-    gain["standard_error"] = float(_standard_error((scored - plain)[:, None])[0])
-    errors = _standard_error(table - plain[:, None])
+    codes = _number_groups(groups, len(table))
+    gain = compare_scores(plain, scored, groups=codes)
+    gain["standard_error"] = float(_standard_error((scored - plain)[:, None], codes)[0])
+    errors = _standard_error(table - plain[:, None], codes)
     return {
-        "rules": dataclasses.asdict(choose_rules(table)),
+        "rules": dataclasses.asdict(choose_rules(table, groups=codes)),
         "fitted_rules": [dataclasses.asdict(rules) for rules in dict.fromkeys(fitted)],
         "images": len(table),
         "plain_dice": float(plain.mean()),

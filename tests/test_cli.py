@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -179,6 +180,23 @@ def test_two_runs_are_compared_image_by_image_whatever_their_order(tmp_path, cap
     assert "Dice +0.1000 (95 % interval +0.1000 to +0.1000)" in said
     assert "better on 20, worse on 0 of 20 images" in said
     assert "the second run is better, and the difference is real" in said
+
+
+def test_slices_of_few_patients_are_no_proof(tmp_path, capsys):
+    names, gains = [f"{number:03d}" for number in range(40)], np.repeat([0.1, 0.1, 0.1, -0.02], 10)
+    first = write_scores(tmp_path / "a", names, np.full(40, 0.5))
+    second = write_scores(tmp_path / "b", names, 0.5 + gains)
+    assert main(["compare", first, second]) == 0
+    assert "40 images that both runs held out" in (said := capsys.readouterr().out)
+    assert "the difference is real" in said
+    lines = "".join(f"{name},0,{number // 10}\n" for number, name in enumerate(names))
+    (tmp_path / "b" / "folds.csv").write_text("sample_id,fold,group\n" + lines)
+    assert main(["compare", first, second]) == 0
+    assert "40 images of 4 groups, each of which counts as one, that both runs held out" in (
+        said := capsys.readouterr().out
+    )
+    assert "Dice +0.0700 (95 % interval" in said
+    assert "real" not in said
 
 
 def test_runs_on_other_images_or_without_scores_are_not_compared(tmp_path, stop):

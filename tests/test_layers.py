@@ -55,7 +55,7 @@ ALLOWED = {
     "rank": LEAF | {"orders", "paths", "training"},
     "probabilities": LEAF | {"ahead", "allocator", "config", "images", "memory", "models", "progress", "ranks"},
     "held_out": LEAF | {"checkpoints", "folds", "paths", "probabilities", "progress"},
-    "masks": LEAF | {"ahead", "metrics"},
+    "masks": LEAF | {"ahead", "folds", "metrics"},
     "submission": LEAF | {"masks", "mounts", "paths"},
     "reruns": {"checks", "mounts", "probabilities", "samples", "submission"},
     "runs": LEAF | {"config", "paths"},

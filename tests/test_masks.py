@@ -51,6 +51,19 @@ def test_runs_are_compared_on_the_images_that_both_held_out(tmp_path):
     assert "chance" in table["verdict"][1]
 
 
+def test_images_of_one_group_in_either_run_count_as_one(tmp_path):
+    scores = {"1": 0.5, "2": 0.6, "3": 0.7, "4": 0.8, "alone": 0.9}
+    first, second = (write_scores(tmp_path / name, scores) for name in ("first", "second"))
+    assert pair_scores(first, second)["group"].tolist() == [0, 1, 2, 3, 4]
+    for run, groups in ((first, "3,4,4,1"), (second, "7,7,8,9")):
+        lines = "".join(f"{number + 1},0,{group},0.1\n" for number, group in enumerate(groups.split(",")))
+        (run / "folds.csv").write_text(f"sample_id,fold,group,mask_share\n{lines}")
+    assert pair_scores(first, second)["group"].tolist() == [0, 0, 0, 1, 2]
+    assert compare_runs(first, [second])["p"].tolist() == [1]
+    (second / "folds.csv").write_text("sample_id,fold\n1,0\n")
+    assert pair_scores(first, second)["group"].tolist() == [0, 1, 1, 2, 3]
+
+
 def test_runs_without_an_image_in_common_cannot_be_compared(tmp_path):
     first = write_scores(tmp_path / "first", {"a": 0.5})
     with pytest.raises(InputError, match="no image in common"):

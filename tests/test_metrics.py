@@ -313,6 +313,33 @@ def test_the_same_run_twice_differs_in_nothing():
     assert "chance" in describe_comparison(facts)
 
 
+def test_copies_of_images_make_no_difference_more_real():
+    rng = np.random.default_rng(0)
+    first, gain = rng.uniform(0.7, 0.9, 12), rng.normal(0.01, 0.02, 12)
+    alone = compare_scores(first, first + gain)
+    names = np.repeat([f"P{number}" for number in range(12)], 20)
+    copied = compare_scores(np.repeat(first, 20), np.repeat(first + gain, 20), groups=names)
+    assert {name: copied[name] for name in ("difference", "low", "high", "p")} == pytest.approx(
+        {name: alone[name] for name in ("difference", "low", "high", "p")}
+    )
+    assert compare_scores(np.repeat(first, 20), np.repeat(first + gain, 20))["p"] < 1e-6 < alone["p"]
+    assert compare_scores(first, first + gain, groups=np.arange(12)[::-1]) == alone
+
+
+def test_chance_among_slices_of_few_patients_is_called_chance():
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(12), 10)
+    real = {True: 0, False: 0}
+    for number in range(60):
+        first = rng.uniform(0.7, 0.9, 120)
+        second = first + rng.normal(0, 0.02, 12)[groups] + rng.normal(0, 0.005, 120)
+        for known in real:
+            facts = compare_scores(first, second, groups=groups if known else None, resamples=200, seed=number)
+            real[known] += "real" in describe_comparison(facts)
+    assert real[True] <= 6
+    assert real[False] > 20
+
+
 def test_runs_on_different_numbers_of_images_are_refused():
     with pytest.raises(ValueError, match="differ"):
         compare_scores(np.zeros(2), np.zeros(3))

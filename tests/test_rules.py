@@ -247,6 +247,32 @@ def test_folds_are_the_parts_and_one_fold_is_divided_at_random():
     assert divide_images([2, 2]).tolist() in ([0, 1], [1, 0])
 
 
+def test_a_group_is_in_one_part():
+    groups = np.random.default_rng(0).permutation(np.repeat([f"P{number}" for number in range(12)], 4))
+    parts = divide_images([1] * 48, groups=groups)
+    assert all(len(set(parts[groups == name])) == 1 for name in groups)
+    assert sorted(np.bincount(parts).tolist()) == [8, 8, 8, 12, 12]
+    assert divide_images([1] * 23, groups=np.arange(23)[::-1]).tolist() == divide_images([1] * 23).tolist()
+    assert divide_images([1, 1, 1], groups=["a"] * 3).tolist() == [1, 1, 1]
+    assert divide_images([0, 3, 3, 1], groups=["a", "b", "b", "c"]).tolist() == [0, 3, 3, 1]
+
+
+def test_copies_of_images_make_no_rule_surer():
+    table, names, lucky = make_table(6), np.repeat(list("abcdef"), 30), CANDIDATES.index(MaskRules(0.4))
+    table[:, lucky] += [0.1, -0.05, -0.05, 0.1, -0.05, 0]  # a gain of 0.008 with an error of 0.031
+    copies = np.repeat(table, 30, axis=0)
+    assert choose_rules(copies) != MaskRules()
+    assert choose_rules(copies, groups=names) == choose_rules(table) == MaskRules()
+    assert choose_rules(copies, groups=["a"] * 180) == MaskRules()
+    alone = describe_rules(table, [MaskRules(0.4)] * 6)
+    facts = describe_rules(copies, [MaskRules(0.4)] * 180, groups=names)
+    assert facts["gain"] == pytest.approx(alone["gain"])
+    errors = [[row["standard_error"] for row in one["sensitivity"]] for one in (facts, alone)]
+    assert errors[0] == pytest.approx(errors[1], abs=1e-6)
+    parts = np.repeat([0, 1], 90)
+    assert cross_fit_rules(copies, parts, groups=names) == [MaskRules()] * 180
+
+
 def test_rules_survive_their_file_and_no_file_is_the_plain_threshold(tmp_path):
     table = make_table()
     table[:, CANDIDATES.index(MaskRules(0.35, fill_holes=True, smallest_area=0.002))] += 0.1
