@@ -12,10 +12,12 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from seglib.scratch import open_scratch
 
-SIDE = 16  # pixels of what is compared: the look as a whole, where near-duplicates are a matter of details
+SIDE = 8  # pixels of what is compared: the look as a whole, where near-duplicates are a matter of details
 LOOKED_AT = 2000  # images at most, as each is compared with each
 SHUFFLES = 999  # of the names; none may do as well as they do
 ODDS = 5.0  # that the most similar image is of the same case, over those of chance
@@ -23,7 +25,8 @@ MIN_CASES = 10  # of several images; fewer may as well be hospitals, and folds w
 FEW_PARTS = 5  # a patient has a few studies; a beginning that holds more of them, as a rule, is a hospital
 MAX_SHARE = 1 / 3  # of the images in one case; a larger one leaves too little for the other side of a split
 RARE = 0.05  # of the pairs of any images look as alike as neighbours in a film are taken to
-FILM = 0.5  # of the neighbours in number look so alike in films; of 806 skin lesions 13 % do
+FILM = 0.5  # of the neighbours in number look so alike in films; of 806 skin lesions 14 % do
+AHEAD = 5  # places up to which an image links to those behind it; where it is 1, jitter cuts a film in four
 PAIRS = 20_000  # of any images, to know what is rare
 BLOCK = 1024  # looks in memory at a time
 
@@ -45,7 +48,7 @@ def find_cases(sample_ids: Sequence[str], thumbnails: Sequence[np.ndarray]) -> C
     most like one of them has it too, far more often than when names are shuffled. A shorter one counts instead where
     that holds even among images that differ in the longer one (`P03` of `P03_study2_slice17`), unless it has so many
     longer ones that it may be a hospital. Where no beginning counts, images in the order of their numbers are cut into
-    films where two neighbours look no more alike than most pairs do.
+    films where the next few look no more alike than most pairs do.
 
     Args:
         sample_ids: (N,) names of files without ending.
@@ -174,20 +177,36 @@ def _is_sure(labels: np.ndarray) -> bool:
 
 
 def _find_films(names: Sequence[str], looks: np.ndarray) -> Cases | None:
-    """Images in the order of their last numbers, cut where neighbours do not look alike; None if few do."""
-    words = pd.Series(names, dtype=object).str.extract(r"^(.*?)(\d+)\D*$").dropna()
-    order = words.assign(number=words[1].astype(float)).sort_values([0, "number"]).index.to_numpy()
+    """Images in the order of their numbers, cut where the next few do not look alike; None if few neighbours do."""
+    order, stem = _order_by_number(names)
     if len(order) < 2 * MIN_CASES:
         return None
     first, second = np.random.default_rng(0).integers(len(names), size=(2, PAIRS))
     limit = np.quantile(_distances(looks, first[first != second], second[first != second]), RARE)
-    stem = words.loc[order, 0].to_numpy()
-    near = (_distances(looks, order[:-1], order[1:]) < limit) & (stem[:-1] == stem[1:])
-    if near.mean() < FILM:
+    links = []
+    for step in range(1, AHEAD + 1):
+        near = (_distances(looks, order[:-step], order[step:]) < limit) & (stem[:-step] == stem[step:])
+        links.append(np.stack([np.flatnonzero(near), np.flatnonzero(near) + step]))
+    alike = links[0].shape[1] / (len(order) - 1)
+    if alike < FILM:
         return None
     labels = np.array(names, dtype=object)
-    labels[order] = labels[order][np.maximum.accumulate(np.where(np.r_[False, near], 0, np.arange(len(order))))]
-    return Cases(labels, "numbers", float(near.mean()), RARE, _is_sure(labels))
+    labels[order] = labels[order][_first_linked(np.concatenate(links, axis=1), len(order))]
+    return Cases(labels, "numbers", alike, RARE, _is_sure(labels))
+
+
+def _order_by_number(names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Which names have a number, sorted by the last one, and what stands before it."""
+    words = pd.Series(names, dtype=object).str.extract(r"^(.*?)(\d+)\D*$").dropna()
+    words = words.assign(number=words[1].astype(float)).sort_values([0, "number"])
+    return words.index.to_numpy(), words[0].to_numpy()
+
+
+def _first_linked(links: np.ndarray, count: int) -> np.ndarray:
+    """The smallest of all numbers that each one is linked with, over others too; links are columns of two."""
+    graph = coo_array((np.ones(links.shape[1]), tuple(links)), shape=(count, count))
+    _, first, part = np.unique(connected_components(graph, directed=False)[1], return_index=True, return_inverse=True)
+    return first[part]
 
 
 def _distances(looks: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:

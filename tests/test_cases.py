@@ -153,6 +153,17 @@ def test_neighbours_in_number_that_look_alike_are_cut_into_films():
     assert find_cases(names, images[shuffle]) is None
 
 
+def test_a_flash_does_not_cut_a_film():
+    rng = np.random.default_rng(0)
+    images = take_films(rng, 20, 8)
+    images[3::8] = draw(rng, 20)
+    found = find_cases(name_all("{:03d}", 160), images)
+    films = np.delete(found.labels.reshape(20, 8), 3, axis=1)
+    assert all(len(set(film)) == 1 for film in films)
+    assert len(set(films[:, 0])) >= 18  # one in twenty looks like one before it by chance
+    assert found.alike == pytest.approx(5 * 20 / 159)
+
+
 @pytest.mark.parametrize("block", [7, 1024])
 def test_films_of_two_places_count_from_one_each(block, monkeypatch):
     monkeypatch.setattr(cases, "BLOCK", block)
