@@ -289,25 +289,30 @@ def choose_typical(scores: pd.DataFrame, *, count: int = 2) -> pd.Series:
     return pd.Series({row: kinds[row] for row in order if row in kinds}, dtype=object)
 
 
-def choose_first(table: pd.DataFrame, *, count: int = 5) -> pd.DataFrame:
+def choose_first(table: pd.DataFrame, *, groups: Sequence | None = None, count: int = 5) -> pd.DataFrame:
     """The images to look at first, and why: among the worst, as many different reasons as there are.
 
     Looked at is the worst tenth by Dice, and ``count`` at least. The very worst is always chosen; then, for each other
     reason in the order below, the worst image that it applies to; then the worst of the rest. The reasons: surely wrong
     (the map is as sure of itself as of half of all images and expects ``SURELY`` more than it gets: the reference may
     be wrong), missed (a tenth of the reference or less was found), false alarm (the reference is empty), too much
-    (more than half of the union is predicted alone), and the causes of ``CAUSES``.
+    (more than half of the union is predicted alone), and the causes of ``CAUSES``. A second image of a group comes only
+    where no other group is left.
 
     Args:
         table: one row per image with ``sample_id``, ``dice``, ``expected_dice``, the pixels ``overlap``,
             ``pred_area``, ``target_area``, ``pixels``, and what ``measure_difficulty`` gives.
+        groups: (N,) images of one patient or film, which may all be bad for one reason; None: each is one of its own.
         count: how many images.
 
     Returns:
         ``count`` rows or as many as there are, the worst first: ``sample_id``, ``dice`` and ``why``, a sentence. The
         index is that of ``table``.
     """
-    worst = table["dice"].sort_values(kind="stable").index[: max(count, -(-len(table) // 10))]
+    ranked = table["dice"].sort_values(kind="stable").index[: max(count, -(-len(table) // 10))]
+    known = pd.Series(range(len(table)) if groups is None else np.asarray(groups), index=table.index)
+    again = known[ranked].duplicated().to_numpy()
+    worst = ranked[~again].append(ranked[again])
     reasons = _find_reasons(table).loc[worst]
     chosen: dict[int, str] = {worst[0]: _first_reason(reasons.iloc[0])} if len(worst) else {}
     for reason in reasons:
@@ -317,7 +322,7 @@ def choose_first(table: pd.DataFrame, *, count: int = 5) -> pd.DataFrame:
     for row in worst:
         if len(chosen) < count:
             chosen.setdefault(row, _first_reason(reasons.loc[row]))
-    rows = table.loc[[row for row in worst if row in chosen]]
+    rows = table.loc[[row for row in ranked if row in chosen]]
     sentences = [f"{_say_reason(chosen[row], facts)}: {_say_errors(facts)}" for row, facts in rows.iterrows()]
     return rows[["sample_id", "dice"]].round(4).assign(why=sentences)
 

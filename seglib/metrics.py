@@ -27,7 +27,8 @@ DEFINITIONS = {
     "failures": f"Share of images with IoU below {FAILURE_IOU}; 0 to 1, lower is better.",
     "dice_pooled": "Dice of the pixels of all images together, large masks weigh more; 0 to 1, higher is better.",
     "iou_pooled": "IoU of the pixels of all images together, large masks weigh more; 0 to 1, higher is better.",
-    "images": "Images scored; a count, the more the narrower the intervals.",
+    "images": "Images scored; a count, the more the narrower the intervals. Groups are images of one patient, film or "
+    "picture, which count as one for the intervals.",
     "overlap": "Pixels in both prediction and reference; a count from 0 to pixels, neither direction is better.",
     "pred_area": "Pixels in the prediction; a count from 0 to pixels, best where it equals target_area.",
     "target_area": "Pixels in the reference; a count from 0 to pixels, given and not scored.",
@@ -325,9 +326,9 @@ def summarise_scores(scores: pd.DataFrame, *, groups: np.ndarray | None = None) 
         groups: (N,) images that are drawn together for the intervals; see ``bootstrap_interval``.
 
     Returns:
-        ``images``; ``<score>_mean``, ``<score>_low`` and ``<score>_high`` of every score and of ``iou_thresholded``
-        (an IoU below ``FAILURE_IOU`` counts 0); ``failures``, the share of such images; ``dice_pooled`` and
-        ``iou_pooled``. ``DEFINITIONS`` says what each means.
+        ``images``; ``groups``, where these are fewer; ``<score>_mean``, ``<score>_low`` and ``<score>_high`` of every
+        score and of ``iou_thresholded`` (an IoU below ``FAILURE_IOU`` counts 0); ``failures``, the share of such
+        images; ``dice_pooled`` and ``iou_pooled``. ``DEFINITIONS`` says what each means.
 
     Source:
         ISIC 2018 (threshold): Codella et al. 2019, https://arxiv.org/abs/1902.03368.
@@ -336,6 +337,8 @@ def summarise_scores(scores: pd.DataFrame, *, groups: np.ndarray | None = None) 
     means = scores[[name for name in AVERAGED if name in scores]].astype(float)
     means["iou_thresholded"] = scores["iou"].mask(failed, 0.0)
     summary: dict[str, float] = {"images": len(scores)}
+    if groups is not None and (count := pd.Series(groups).nunique()) < len(scores):
+        summary["groups"] = count
     for name, (low, high) in zip(means, _intervals(means.to_numpy().T, groups, 2000, 0), strict=True):
         summary |= {f"{name}_mean": float(means[name].mean()), f"{name}_low": low, f"{name}_high": high}
     areas = (scores[column].to_numpy() for column in ("overlap", "pred_area", "target_area"))
@@ -367,7 +370,8 @@ def describe_scores(summary: dict[str, float]) -> dict[str, str]:
     for name, title in (("failures", "failures"), ("dice_pooled", "Dice pooled"), ("iou_pooled", "IoU pooled")):
         if name in summary:
             texts[name] = f"{title} {summary[name]:.4f}"
-    return texts | {"images": f"images {summary['images']}"}
+    of = f" of {summary['groups']} groups" if "groups" in summary else ""
+    return texts | {"images": f"images {summary['images']}{of}"}
 
 
 def compare_scores(

@@ -99,8 +99,9 @@ def _title(output_dir: Path, manifest: dict[str, Any]) -> str:
 def _headline(summary: dict[str, Any]) -> str:
     if not summary:
         return "No validation scores yet: run 04_evaluation."
+    of = f" of {summary['groups']} groups" if "groups" in summary else ""
     return (
-        f"Mean Dice per image on {summary['images']} held-out images: <strong>{summary['dice_mean']:.3f}</strong> "
+        f"Mean Dice per image on {summary['images']} held-out images{of}: <strong>{summary['dice_mean']:.3f}</strong> "
         f"(95 % interval {summary['dice_low']:.3f} to {summary['dice_high']:.3f})"
     )
 

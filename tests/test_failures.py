@@ -303,6 +303,15 @@ def test_where_there_is_one_reason_the_worst_are_chosen():
     assert all(why.startswith("surely wrong") for why in first["why"])
 
 
+def test_one_film_does_not_fill_all_places():
+    table = make_table(60, dice=np.linspace(0.3, 0.9, 60), expected_dice=0.9)
+    groups = ["a", "a", "a", "b", "c", "d"] + [f"e{row}" for row in range(54)]
+    assert choose_first(table, groups=groups).index.tolist() == [0, 1, 3, 4, 5]
+    assert choose_first(table, groups=groups, count=3).index.tolist() == [0, 3, 4]
+    assert choose_first(table, groups=range(60)).index.tolist() == choose_first(table).index.tolist() == [0, 1, 2, 3, 4]
+    assert choose_first(table, groups=["a"] * 60).index.tolist() == [0, 1, 2, 3, 4]
+
+
 def test_images_that_are_not_among_the_worst_are_not_chosen_for_their_reason():
     table = make_table(60, dice=[0.5] * 7 + [0.9] * 53, border_sides=[0] * 7 + [1] * 53)
     assert choose_first(table).index.tolist() == [0, 1, 2, 3, 4]

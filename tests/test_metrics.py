@@ -19,6 +19,7 @@ from seglib.metrics import (
     boundary_scores,
     compare_scores,
     describe_comparison,
+    describe_scores,
     dice_score,
     iou_score,
     pooled_scores,
@@ -236,6 +237,9 @@ def test_the_summary_has_an_interval_of_every_score_it_is_given():
         assert (summary[f"{name}_low"], summary[f"{name}_high"]) == bootstrap_interval(rows[name])
     grouped = summarise_scores(pd.DataFrame(rows), groups=np.arange(30) // 3)
     assert (grouped["hd95_low"], grouped["hd95_high"]) == bootstrap_interval(rows["hd95"], groups=np.arange(30) // 3)
+    assert (grouped["images"], grouped["groups"]) == (30, 10)
+    assert describe_scores(grouped)["images"] == "images 30 of 10 groups"
+    assert summary == summarise_scores(pd.DataFrame(rows), groups=np.arange(30))  # and tells of no groups
 
 
 def test_an_iou_below_the_threshold_of_the_challenge_counts_nothing():

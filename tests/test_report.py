@@ -37,6 +37,15 @@ def test_the_page_shows_the_score_with_its_interval_and_definition(run):
     assert "Dice pooled 0.9500" in page
     assert "temperature 1.2000" in page
     assert "best epoch 3, 5 of 5" in page
+    assert "held-out images: <strong>" in page
+    assert "groups" not in page.replace("Groups are images", "")
+
+
+def test_the_page_says_how_many_groups_the_images_are_of(run):
+    (run / "summary.json").write_text(json.dumps(SUMMARY | {"groups": 7}))
+    page = write_report(run).read_text()
+    assert f"on {SUMMARY['images']} held-out images of 7 groups: <strong>" in page
+    assert page.count("7 groups") == 2
 
 
 def test_the_page_needs_no_other_file_no_network_and_no_script(run):
