@@ -50,6 +50,13 @@ def test_other_patients_of_the_same_kind_are_no_drift(seed):
     assert measure_drift(train.drop(columns="case"), test)["low"] > 0.55  # as if each slice were somebody new
 
 
+def test_which_slice_of_a_patient_is_taken_is_left_to_chance():
+    train, test = make_slices(60, 12, 0), make_slices(40, 12, 10)
+    depth = 8.0 * np.tile(np.arange(12), 60)
+    train, test = train.assign(red=train["red"] + depth), test.assign(red=test["red"] + depth[::-1][: len(test)])
+    assert measure_drift(train, test)["low"] < 0.5
+
+
 def test_patients_of_another_kind_are_told_and_few_are_too_few():
     train = make_slices(40, 6, 0)
     bright = make_slices(20, 6, 1).assign(red=lambda table: table["red"] + 40)

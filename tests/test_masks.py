@@ -59,9 +59,11 @@ def test_images_of_one_group_in_either_run_count_as_one(tmp_path):
         lines = "".join(f"{number + 1},0,{group},0.1\n" for number, group in enumerate(groups.split(",")))
         (run / "folds.csv").write_text(f"sample_id,fold,group,mask_share\n{lines}")
     assert pair_scores(first, second)["group"].tolist() == [0, 0, 0, 1, 2]
-    assert compare_runs(first, [second])["p"].tolist() == [1]
-    (second / "folds.csv").write_text("sample_id,fold\n1,0\n")
-    assert pair_scores(first, second)["group"].tolist() == [0, 1, 1, 2, 3]
+    third = write_scores(tmp_path / "third", {name: score + 0.1 * score**2 for name, score in scores.items()})
+    assert compare_runs(first, [third])["p"].tolist() == [0.125]  # four groups; of five images 0.0625
+    for text in ("sample_id,fold\n1,0\n", "sample_id,fold,group\n1,0,9\n", ""):
+        (second / "folds.csv").write_text(text)
+        assert pair_scores(first, second)["group"].tolist() == [0, 1, 1, 2, 3]
 
 
 def test_runs_without_an_image_in_common_cannot_be_compared(tmp_path):

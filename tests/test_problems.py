@@ -186,12 +186,14 @@ def write_patients(data, patients, slices):
 @pytest.mark.parametrize(("patients", "problem", "severity"), [(12, "cases", "note"), (4, "possible cases", "warning")])
 def test_cases_are_told_and_kept_together_where_they_are_many(tmp_path, patients, problem, severity):
     write_patients(tmp_path, patients, 5)
+    shutil.copytree(tmp_path / "Train" / "Image", tmp_path / "Test" / "Image")
     found = inspect_data(tmp_path)
     (row,) = (row for row in found.problems.itertuples() if "cases" in row.problem)
     assert (row.file, row.problem, row.severity) == ("Train/Image", problem, severity)
     assert row.fact.startswith(f"holds {patients} cases by its names, such as P0 with 5 images: ")
     own = [name.split("_")[0] for name in found.samples["sample_id"]]
     assert found.samples["case"].tolist() == (own if patients == 12 else found.samples["sample_id"].tolist())
+    assert found.test["case"].tolist() == own
     groups = "".join(f"{name},g{number}\n" for number, name in enumerate(found.samples["sample_id"]))
     (tmp_path / "groups.csv").write_text(f"sample_id,group\n{groups}")
     found = inspect_data(tmp_path)

@@ -267,6 +267,7 @@ def test_copies_of_images_make_no_rule_surer():
     alone = describe_rules(table, [MaskRules(0.4)] * 6)
     facts = describe_rules(copies, [MaskRules(0.4)] * 180, groups=names)
     assert facts["gain"] == pytest.approx(alone["gain"])
+    assert MaskRules(**facts["rules"]) == MaskRules()
     errors = [[row["standard_error"] for row in one["sensitivity"]] for one in (facts, alone)]
     assert errors[0] == pytest.approx(errors[1], abs=1e-6)
     parts = np.repeat([0, 1], 90)
