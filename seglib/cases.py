@@ -39,6 +39,8 @@ class Cases(NamedTuple):
     alike: float  # share whose most similar image is of the same case; of neighbours in number that look alike
     chance: float  # what that would be if names had nothing to do with looks
     sure: bool  # enough of them, and none too large, to keep each on one side of a split
+    words: int = 0  # of a name that tell its case
+    limit: float = 0.0  # distance below which images near in number are of one film
 
 
 def find_cases(sample_ids: Sequence[str], thumbnails: Sequence[np.ndarray]) -> Cases | None:
@@ -68,15 +70,37 @@ def find_cases(sample_ids: Sequence[str], thumbnails: Sequence[np.ndarray]) -> C
     names = [str(name) for name in sample_ids]
     looks = _shrink(thumbnails)
     best, finer = None, np.arange(len(names))
-    for labels in _cut_names(names):
+    for words, labels in _cut_names(names):
         numbers = pd.factorize(labels)[0]
         alike, chance, confirmed = _compare_looks(looks, numbers, finer)
         sure = _is_sure(labels)
         if confirmed and (best is None or (sure and _hold_few(numbers, finer))):
-            best, finer = Cases(labels, "names", alike, chance, sure), numbers
+            best, finer = Cases(labels, "names", alike, chance, sure, words=words), numbers
     if best is None or not (best.sure or any(character.isdigit() for character in "".join(best.labels))):
         return _find_films(names, looks)  # a few words, such as those of two hospitals, are no cases
     return best
+
+
+def label_others(cases: Cases, sample_ids: Sequence[str], thumbnails: Sequence[np.ndarray]) -> np.ndarray:
+    """The cases of other images, such as test images, told as those of a set were; so few may tell nothing themselves.
+
+    Args:
+        cases: of `find_cases`.
+        sample_ids: (M,) names of the other files.
+        thumbnails: (M, S, S) as for `find_cases`.
+
+    Returns:
+        str (M,), as ``cases.labels``.
+
+    Example:
+        >>> found = Cases(np.array(["P01", "P01"], dtype=object), "names", 1.0, 0.1, True, words=2)
+        >>> label_others(found, ["P07_1", "P07_2", "P08_1"], np.zeros((3, 64, 64))).tolist()
+        ['P07', 'P07', 'P08']
+    """
+    names = [str(name) for name in sample_ids]
+    if cases.kind == "names":
+        return _cut_all(names, cases.words)
+    return _link_films(names, _shrink(thumbnails), cases.limit)[0]
 
 
 def describe_cases(cases: Cases) -> str:
@@ -107,25 +131,33 @@ def _shrink(thumbnails: Sequence[np.ndarray]) -> np.ndarray:
     return looks
 
 
-def _cut_names(names: Sequence[str]) -> Iterator[np.ndarray]:
-    """Beginnings of all names, the longest first; not where all are the same or each is another one.
+def _cut_names(names: Sequence[str]) -> Iterator[tuple[int, np.ndarray]]:
+    """How many words are left, and the beginnings; the longest first, but not where all are the same or none is.
 
     Of those that divide the images in the same way the shortest.
     """
-    ends = [[word.end() for word in re.finditer(r"\d+|[^\W\d_]+", name)] or [len(name)] for name in names]
-    longer = None
-    for count in range(max(map(len, ends), default=1) - 1, 0, -1):
-        cut = [name[: end[min(count, len(end)) - 1]] for name, end in zip(names, ends, strict=True)]
-        labels = np.array(cut, dtype=object)
+    longest, longer = max((len(_find_ends(name)) for name in names), default=1), None
+    for words in range(longest - 1, 0, -1):
+        labels = _cut_all(names, words)
         if longer is not None and (pd.factorize(labels)[0] != pd.factorize(longer)[0]).any():
-            yield from _useful(longer)
+            yield from _useful(words + 1, longer)
         longer = labels
     if longer is not None:
-        yield from _useful(longer)
+        yield from _useful(1, longer)
 
 
-def _useful(labels: np.ndarray) -> list[np.ndarray]:
-    return [labels] if 1 < len(np.unique(labels)) < len(labels) else []
+def _useful(words: int, labels: np.ndarray) -> list[tuple[int, np.ndarray]]:
+    return [(words, labels)] if 1 < len(np.unique(labels)) < len(labels) else []
+
+
+def _find_ends(name: str) -> list[int]:
+    """Where the words and numbers of a name end."""
+    return [word.end() for word in re.finditer(r"\d+|[^\W\d_]+", name)] or [len(name)]
+
+
+def _cut_all(names: Sequence[str], words: int) -> np.ndarray:
+    cut = [name[: ends[min(words, len(ends)) - 1]] for name in names for ends in [_find_ends(name)]]
+    return np.array(cut, dtype=object)
 
 
 def _compare_looks(looks: np.ndarray, labels: np.ndarray, finer: np.ndarray) -> tuple[float, float, bool]:
@@ -178,21 +210,25 @@ def _is_sure(labels: np.ndarray) -> bool:
 
 def _find_films(names: Sequence[str], looks: np.ndarray) -> Cases | None:
     """Images in the order of their numbers, cut where the next few do not look alike; None if few neighbours do."""
-    order, stem = _order_by_number(names)
-    if len(order) < 2 * MIN_CASES:
+    if len(_order_by_number(names)[0]) < 2 * MIN_CASES:
         return None
     first, second = np.random.default_rng(0).integers(len(names), size=(2, PAIRS))
-    limit = np.quantile(_distances(looks, first[first != second], second[first != second]), RARE)
-    links = []
-    for step in range(1, AHEAD + 1):
+    limit = float(np.quantile(_distances(looks, first[first != second], second[first != second]), RARE))
+    labels, alike = _link_films(names, looks, limit)
+    return Cases(labels, "numbers", alike, RARE, _is_sure(labels), limit=limit) if alike >= FILM else None
+
+
+def _link_films(names: Sequence[str], looks: np.ndarray, limit: float) -> tuple[np.ndarray, float]:
+    """Each image's film, by the name of its first image; and the share of the neighbours in number that look alike."""
+    order, stem = _order_by_number(names)
+    labels = np.array(names, dtype=object)
+    links = [np.zeros((2, 0), dtype=int)]
+    for step in range(1, min(AHEAD, len(order) - 1) + 1):
         near = (_distances(looks, order[:-step], order[step:]) < limit) & (stem[:-step] == stem[step:])
         links.append(np.stack([np.flatnonzero(near), np.flatnonzero(near) + step]))
-    alike = links[0].shape[1] / (len(order) - 1)
-    if alike < FILM:
-        return None
-    labels = np.array(names, dtype=object)
-    labels[order] = labels[order][_first_linked(np.concatenate(links, axis=1), len(order))]
-    return Cases(labels, "numbers", alike, RARE, _is_sure(labels))
+    if len(order) > 1:
+        labels[order] = labels[order][_first_linked(np.concatenate(links, axis=1), len(order))]
+    return labels, links[1].shape[1] / (len(order) - 1) if len(links) > 1 else 0.0
 
 
 def _order_by_number(names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -124,8 +124,8 @@ def measure_test_images(images: pd.DataFrame, *, white: float) -> pd.DataFrame:
         white: as for `inspect_images`.
 
     Returns:
-        The table with more columns: ``height`` and ``width`` (pixels of the file), ``gray``, what `traits` says of the
-        image, and ``case`` as `measure_samples` has it, even where these are few.
+        The table with more columns: ``height`` and ``width`` (pixels of the file), ``gray`` and what `traits` says of
+        the image.
 
     Raises:
         InputError: if a file cannot be read.
@@ -144,12 +144,11 @@ def drop_working(table: pd.DataFrame) -> pd.DataFrame:
     troubles = [name for name in ("image_trouble", "mask_trouble") if name in table]
     usable = table[table[troubles].isna().all(axis=1)].reset_index(drop=True)
     kept = usable.drop(columns=[name for name in WORKING if name in usable])
-    if len(usable):
-        thumbnails, to_divide = usable["thumbnail"].tolist(), "mask_trouble" in table
+    if "mask_trouble" in table and len(usable):
+        thumbnails = usable["thumbnail"].tolist()
+        kept["group"] = group_near_duplicates(thumbnails)
         cases = find_cases(usable["sample_id"], thumbnails)
-        kept["case"] = cases.labels if cases and (cases.sure or not to_divide) else usable["sample_id"]
-        if to_divide:
-            kept["group"] = group_near_duplicates(thumbnails)
+        kept["case"] = cases.labels if cases and cases.sure else usable["sample_id"]
     whole = [name for name in ("height", "width", "parts", "border_sides") if name in kept]
     return kept.astype(dict.fromkeys(whole, int))  # a file that could not be read had made them floats
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from seglib.cases import describe_cases, find_cases
+from seglib.cases import Cases, describe_cases, find_cases, label_others
 from seglib.checks import drop_working, find_white, inspect_images, inspect_samples, refuse_empty
 from seglib.duplicates import find_pairs, iterate_pairs
 from seglib.errors import InputError, Problem
@@ -71,7 +71,9 @@ class Findings(NamedTuple):
 
     problems: pd.DataFrame  # of `make_table`
     samples: pd.DataFrame  # of `checks.measure_samples`, of those samples that can be used
-    test: pd.DataFrame  # of `checks.measure_test_images`, of those images that can be read
+    test: (
+        pd.DataFrame
+    )  # of `checks.measure_test_images`, of those images that can be read; with ``case`` where it is told
 
 
 def inspect_data(data_dir: Path, *, folds: Path | None = None) -> Findings:
@@ -93,11 +95,17 @@ def inspect_data(data_dir: Path, *, folds: Path | None = None) -> Findings:
     white = find_white(samples)
     train, test = inspect_samples(samples, white=white), inspect_images(images, white=white)
     refuse_empty(train)
-    found = [*unpaired, *misnamed, *judge_samples(train, test), *_judge_groups(data_dir, samples, train)]
+    cases = _find_cases(train)
+    found = [*unpaired, *misnamed, *judge_samples(train, test), *_judge_groups(data_dir, samples, train, cases)]
     if folds is not None:
         found += find_leaks(train, read_folds(folds, samples))
-    usable = _name_groups(drop_working(train), data_dir)
-    return Findings(make_table(found, data_dir, images=len(samples)), usable, drop_working(test))
+    usable, asked = drop_working(train), drop_working(test)
+    if cases is not None and len(asked):
+        asked["case"] = label_others(
+            cases, asked["sample_id"], test["thumbnail"][test["image_trouble"].isna()].tolist()
+        )
+    usable, asked = (_name_groups(table, data_dir) for table in (usable, asked))
+    return Findings(make_table(found, data_dir, images=len(samples)), usable, asked)
 
 
 def refuse_errors(problems: pd.DataFrame, data_dir: Path) -> None:
@@ -221,11 +229,16 @@ def _troubles(column: Iterable[Problem | None]) -> list[Problem]:
     return [trouble for trouble in column if isinstance(trouble, Problem)]
 
 
-def _judge_groups(data_dir: Path, samples: pd.DataFrame, train: pd.DataFrame) -> list[Problem]:
+def _find_cases(train: pd.DataFrame) -> Cases | None:
+    train = train[train["image_trouble"].isna()] if len(train) else train
+    return find_cases(train["sample_id"], train["thumbnail"].tolist()) if len(train) else None
+
+
+def _judge_groups(data_dir: Path, samples: pd.DataFrame, train: pd.DataFrame, cases: Cases | None) -> list[Problem]:
     try:
         path = find_groups(data_dir)
         if path is None:
-            return _tell_cases(train)
+            return _tell_cases(cases, Path(train["image_path"].iloc[0]).parent) if cases else []
         read_groups(path, samples)
     except InputError as error:
         return [Problem.of_error(data_dir / "groups.csv", "groups", error)]
@@ -241,12 +254,7 @@ def _name_groups(samples: pd.DataFrame, data_dir: Path) -> pd.DataFrame:
         return samples
 
 
-def _tell_cases(train: pd.DataFrame) -> list[Problem]:
-    train = train[train["image_trouble"].isna()]
-    cases = find_cases(train["sample_id"], train["thumbnail"].tolist()) if len(train) else None
-    if cases is None:
-        return []
-    folder = Path(train["image_path"].iloc[0]).parent
+def _tell_cases(cases: Cases, folder: Path) -> list[Problem]:
     if cases.sure:
         cure = f"nothing: each stays in one fold, unless {GROUPS_NAME} beside Train says what belongs together"
         return [Problem(folder, "cases", describe_cases(cases), cure)]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from seglib import cases
-from seglib.cases import MIN_CASES, Cases, describe_cases, find_cases
+from seglib.cases import MIN_CASES, Cases, describe_cases, find_cases, label_others
 
 SIDE = 64
 
@@ -204,6 +204,28 @@ def test_the_order_of_the_images_does_not_matter():
     names, images = np.array(name_all("P{:02d}_{:d}", 15, 6)), scan(rng, 15, 6)
     order = rng.permutation(90)
     assert find_cases(names[order], images[order]).labels.tolist() == find_cases(names, images).labels[order].tolist()
+
+
+def test_a_few_other_images_are_told_as_those_of_the_set_were():
+    rng = np.random.default_rng(0)
+    images = take_films(rng, 22, 8)
+    found = find_cases(name_all("{:03d}", 160), images[:160])
+    others = name_all("{:d}", 16)
+    assert find_cases(others, images[160:]) is None
+    assert same_division(label_others(found, others, images[160:]), np.repeat([0, 1], 8))
+    assert label_others(found, ["one", "two"], images[160:162]).tolist() == ["one", "two"]
+    assert label_others(found, ["7"], images[:1]).tolist() == ["7"]
+    assert label_others(found, [], images[:0]).tolist() == []
+
+
+def test_one_patient_more_is_one_case():
+    found = find_cases(name_all("P{:02d}_S1_{:d}", 12, 4), scan(np.random.default_rng(0), 12, 4))
+    assert found.words == 2
+    assert label_others(found, ["P77_S1_1", "P77_S1_2", "Q3"], np.zeros((3, SIDE, SIDE))).tolist() == [
+        "P77",
+        "P77",
+        "Q3",
+    ]
 
 
 def test_films_are_described_as_such():
