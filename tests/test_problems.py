@@ -13,7 +13,6 @@ from seglib.images import read_image, read_mask
 from seglib.problems import (
     KINDS,
     describe_problems,
-    find_inverted,
     inspect_data,
     list_left_out,
     make_table,
@@ -220,21 +219,6 @@ def test_samples_with_a_trouble_are_not_among_those_that_can_be_used(copy):
     assert len(found.test) == 6
 
 
-def test_an_inverted_mask_lies_where_the_others_do_not():
-    disc = cv2.circle(np.zeros((32, 32), np.float32), (16, 16), 9, 1, -1)
-    corner = np.zeros((32, 32), np.float32)
-    corner[:9, :9] = 1
-    shares = {"disc": 0.0, "corner": 0.15}
-    masks = [disc] * 8 + [corner, 1 - disc]
-    border = [shares["disc"]] * 8 + [shares["corner"], 1.0]
-    found = find_inverted(pd.DataFrame({"small_mask": masks, "border_share": border}))
-    assert found.tolist() == [False] * 9 + [True]
-    alike = pd.DataFrame({"small_mask": [1 - disc] * 9 + [disc], "border_share": [1.0] * 9 + [0.0]})
-    assert not find_inverted(alike).any()  # foreground that surrounds things, and an exception with a clear border
-    flat = pd.DataFrame({"small_mask": [np.ones((32, 32), np.float32)] * 2, "border_share": [1.0, 1.0]})
-    assert not find_inverted(flat).any()
-
-
 def odd_fact(data, path, image):
     write(path, image)
     facts = rows_of(data, "odd image")
@@ -310,16 +294,6 @@ def test_test_images_are_never_left_out(copy):
     assert list_left_out(table, copy).empty
 
 
-def test_a_few_inverted_masks_do_not_hide_themselves_in_the_mean():
-    disc = cv2.circle(np.zeros((32, 32), np.float32), (16, 16), 9, 1, -1)
-    faint = [disc] * 5 + [1 - disc] * 4
-    table = pd.DataFrame({"small_mask": faint, "border_share": [0.0] * 5 + [1.0] * 4})
-    assert find_inverted(table).tolist() == [False] * 5 + [True] * 4
-    half = cv2.circle(np.zeros((32, 32), np.float32), (16, 16), 4, 1, -1)
-    mixed = pd.DataFrame({"small_mask": [half] * 4 + [disc] * 5, "border_share": [1.0] * 9})
-    assert not find_inverted(mixed).any()
-
-
 def test_a_rescaled_copy_is_told_of_once(tmp_path):
     data = write_grays(tmp_path / "set", 30)
     image, mask = (data / "Train" / part / "04.png" for part in ("Image", "Mask"))
@@ -392,20 +366,3 @@ def test_of_many_copies_each_is_told_once_by_its_best_twin_however_the_pairs_com
         ("d", "near-duplicate"),
     ]
     assert all("/a.png" in fact for name, _, fact in told[0] if name != "b")
-
-
-def test_masks_and_images_are_judged_alike_in_blocks_of_any_size(monkeypatch):
-    rng = np.random.default_rng(0)
-    disc = (np.hypot(*np.mgrid[-16:16, -16:16]) < 9).astype(np.float32)
-    masks = [disc] * 8 + [1 - disc] + list(rng.uniform(0, 1, (4, 32, 32)).astype(np.float32))
-    table = pd.DataFrame({"small_mask": masks, "border_share": 1.0})
-    thumbnails = list(rng.uniform(0, 255, (30, 64, 64)))
-    found = []
-    for block in (512, 7):
-        monkeypatch.setattr(problems, "BLOCK", block)
-        found.append((find_inverted(table).tolist(), problems._likeness(thumbnails)))
-    assert found[0][0] == found[1][0]
-    assert found[0][0][:9] == [False] * 8 + [True]
-    assert np.allclose(found[0][1], found[1][1], rtol=0, atol=1e-9)
-    mean = np.mean([(one - one.mean()) / np.linalg.norm(one - one.mean()) for one in thumbnails], axis=0)
-    assert found[0][1][3] == pytest.approx(np.corrcoef(mean.ravel(), thumbnails[3].ravel())[0, 1])

@@ -1,0 +1,49 @@
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from seglib import oddities
+from seglib.oddities import find_inverted
+
+
+def test_an_inverted_mask_lies_where_the_others_do_not():
+    disc = cv2.circle(np.zeros((32, 32), np.float32), (16, 16), 9, 1, -1)
+    corner = np.zeros((32, 32), np.float32)
+    corner[:9, :9] = 1
+    shares = {"disc": 0.0, "corner": 0.15}
+    masks = [disc] * 8 + [corner, 1 - disc]
+    border = [shares["disc"]] * 8 + [shares["corner"], 1.0]
+    found = find_inverted(pd.DataFrame({"small_mask": masks, "border_share": border}))
+    assert found.tolist() == [False] * 9 + [True]
+    alike = pd.DataFrame({"small_mask": [1 - disc] * 9 + [disc], "border_share": [1.0] * 9 + [0.0]})
+    assert not find_inverted(alike).any()  # foreground that surrounds things, and an exception with a clear border
+    flat = pd.DataFrame({"small_mask": [np.ones((32, 32), np.float32)] * 2, "border_share": [1.0, 1.0]})
+    assert not find_inverted(flat).any()
+
+
+def test_a_few_inverted_masks_do_not_hide_themselves_in_the_mean():
+    disc = cv2.circle(np.zeros((32, 32), np.float32), (16, 16), 9, 1, -1)
+    faint = [disc] * 5 + [1 - disc] * 4
+    table = pd.DataFrame({"small_mask": faint, "border_share": [0.0] * 5 + [1.0] * 4})
+    assert find_inverted(table).tolist() == [False] * 5 + [True] * 4
+    half = cv2.circle(np.zeros((32, 32), np.float32), (16, 16), 4, 1, -1)
+    mixed = pd.DataFrame({"small_mask": [half] * 4 + [disc] * 5, "border_share": [1.0] * 9})
+    assert not find_inverted(mixed).any()
+
+
+def test_masks_and_images_are_judged_alike_in_blocks_of_any_size(monkeypatch):
+    rng = np.random.default_rng(0)
+    disc = (np.hypot(*np.mgrid[-16:16, -16:16]) < 9).astype(np.float32)
+    masks = [disc] * 8 + [1 - disc] + list(rng.uniform(0, 1, (4, 32, 32)).astype(np.float32))
+    table = pd.DataFrame({"small_mask": masks, "border_share": 1.0})
+    thumbnails = list(rng.uniform(0, 255, (30, 64, 64)))
+    found = []
+    for block in (512, 7):
+        monkeypatch.setattr(oddities, "BLOCK", block)
+        found.append((find_inverted(table).tolist(), oddities._likeness(thumbnails)))
+    assert found[0][0] == found[1][0]
+    assert found[0][0][:9] == [False] * 8 + [True]
+    assert np.allclose(found[0][1], found[1][1], rtol=0, atol=1e-9)
+    mean = np.mean([(one - one.mean()) / np.linalg.norm(one - one.mean()) for one in thumbnails], axis=0)
+    assert found[0][1][3] == pytest.approx(np.corrcoef(mean.ravel(), thumbnails[3].ravel())[0, 1])
