@@ -221,6 +221,7 @@ def test_a_few_other_images_are_told_as_those_of_the_set_were():
 def test_one_patient_more_is_one_case():
     found = find_cases(name_all("P{:02d}_S1_{:d}", 12, 4), scan(np.random.default_rng(0), 12, 4))
     assert found.words == 2
+    assert find_cases(name_all("{:02d}-{:d}", 12, 4), scan(np.random.default_rng(0), 12, 4)).words == 1
     assert label_others(found, ["P77_S1_1", "P77_S1_2", "Q3"], np.zeros((3, SIDE, SIDE))).tolist() == [
         "P77",
         "P77",
