@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from seglib.ahead import map_on_cores
-from seglib.cases import find_cases
+from seglib.cases import Cases, find_cases
 from seglib.duplicates import SIDE, group_near_duplicates, make_thumbnail
 from seglib.errors import InputError, Problem
 from seglib.images import Peak, choose_white, measure_peak, read_image, read_mask_levels
@@ -113,7 +113,8 @@ def measure_samples(samples: pd.DataFrame, *, white: float) -> pd.DataFrame:
     Raises:
         InputError: as `check_samples`.
     """
-    return drop_working(check_samples(samples, white=white))
+    table = check_samples(samples, white=white)
+    return drop_working(table, find_sample_cases(table))
 
 
 def measure_test_images(images: pd.DataFrame, *, white: float) -> pd.DataFrame:
@@ -135,22 +136,34 @@ def measure_test_images(images: pd.DataFrame, *, white: float) -> pd.DataFrame:
     return drop_working(table)
 
 
-def drop_working(table: pd.DataFrame) -> pd.DataFrame:
+def find_sample_cases(table: pd.DataFrame) -> Cases | None:
+    """The cases among those samples of a table of `inspect_samples` that can be used."""
+    usable = _keep_usable(table)
+    return find_cases(usable["sample_id"], usable["thumbnail"].tolist()) if len(usable) else None
+
+
+def drop_working(table: pd.DataFrame, cases: Cases | None = None) -> pd.DataFrame:
     """What a table of `inspect_samples` or `inspect_images` says of files that can be used.
+
+    Args:
+        table: of either.
+        cases: of `find_sample_cases`, for samples.
 
     Returns:
         The table of `measure_samples` or `measure_test_images`; without the rows that have a trouble.
     """
-    troubles = [name for name in ("image_trouble", "mask_trouble") if name in table]
-    usable = table[table[troubles].isna().all(axis=1)].reset_index(drop=True)
+    usable = _keep_usable(table)
     kept = usable.drop(columns=[name for name in WORKING if name in usable])
     if "mask_trouble" in table and len(usable):
-        thumbnails = usable["thumbnail"].tolist()
-        kept["group"] = group_near_duplicates(thumbnails)
-        cases = find_cases(usable["sample_id"], thumbnails)
+        kept["group"] = group_near_duplicates(usable["thumbnail"].tolist())
         kept["case"] = cases.labels if cases and cases.sure else usable["sample_id"]
     whole = [name for name in ("height", "width", "parts", "border_sides") if name in kept]
     return kept.astype(dict.fromkeys(whole, int))  # a file that could not be read had made them floats
+
+
+def _keep_usable(table: pd.DataFrame) -> pd.DataFrame:
+    troubles = [name for name in ("image_trouble", "mask_trouble") if name in table]
+    return table[table[troubles].isna().all(axis=1)].reset_index(drop=True)
 
 
 def refuse_empty(table: pd.DataFrame) -> None:

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from seglib.cases import Cases, describe_cases, find_cases, label_others
-from seglib.checks import drop_working, find_white, inspect_images, inspect_samples, refuse_empty
+from seglib.cases import Cases, describe_cases, label_others
+from seglib.checks import drop_working, find_sample_cases, find_white, inspect_images, inspect_samples, refuse_empty
 from seglib.duplicates import find_pairs, iterate_pairs
 from seglib.errors import InputError, Problem
 from seglib.folds import GROUPS_NAME, find_groups, read_folds, read_groups
@@ -85,11 +85,11 @@ def inspect_data(data_dir: Path, *, folds: Path | None = None) -> Findings:
     white = find_white(samples)
     train, test = inspect_samples(samples, white=white), inspect_images(images, white=white)
     refuse_empty(train)
-    cases = _find_cases(train)
+    cases = find_sample_cases(train)
     found = [*unpaired, *misnamed, *judge_samples(train, test), *_judge_groups(data_dir, samples, train, cases)]
     if folds is not None:
         found += find_leaks(train, read_folds(folds, samples))
-    usable, asked = drop_working(train), drop_working(test)
+    usable, asked = drop_working(train, cases), drop_working(test)
     if cases is not None and len(asked):
         asked["case"] = label_others(
             cases, asked["sample_id"], test["thumbnail"][test["image_trouble"].isna()].tolist()
@@ -217,11 +217,6 @@ def _relative(path: str | Path, data_dir: Path) -> str:
 
 def _troubles(column: Iterable[Problem | None]) -> list[Problem]:
     return [trouble for trouble in column if isinstance(trouble, Problem)]
-
-
-def _find_cases(train: pd.DataFrame) -> Cases | None:
-    train = train[train["image_trouble"].isna()] if len(train) else train
-    return find_cases(train["sample_id"], train["thumbnail"].tolist()) if len(train) else None
 
 
 def _judge_groups(data_dir: Path, samples: pd.DataFrame, train: pd.DataFrame, cases: Cases | None) -> list[Problem]:
