@@ -250,8 +250,8 @@ def _compare(arguments: argparse.Namespace) -> None:
     of = f" of {count} groups, each of which counts as one," if (count := pairs["group"].nunique()) < len(pairs) else ""
     print(f"{len(pairs)} images{of} that both runs held out; + means that the second is better")
     for name, word in (("dice", "Dice"), ("iou", "IoU")):
-        dice_of = (pairs[f"{name}_{which}"].to_numpy() for which in ("first", "second"))
-        facts = metrics.compare_scores(*dice_of, groups=groups)
+        scores = (pairs[f"{name}_{which}"].to_numpy() for which in ("first", "second"))
+        facts = metrics.compare_scores(*scores, groups=groups)
         print(
             f"{word:4} {facts['difference']:+.4f} (95 % interval {facts['low']:+.4f} to {facts['high']:+.4f}), "
             f"p = {facts['p']:.2g}; better on {facts['better']}, worse on {facts['worse']} of {len(pairs)} images"
