@@ -1,4 +1,4 @@
-"""The head of a JPEG, PNG, BMP or TIFF file -> size, turn and number format, before anything is decoded."""
+"""The head of an image file, of any format -> size, turn and number format, before anything is decoded."""
 
 import io
 import mmap
@@ -6,12 +6,29 @@ import struct
 from contextlib import suppress
 from typing import BinaryIO, NamedTuple
 
-from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    Jpeg2KImagePlugin,
+    JpegImagePlugin,
+    PngImagePlugin,
+    PpmImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from seglib.dicom import read_dicom_header
 
 MAX_MEGAPIXELS = 400
 
-_SIGNATURES = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG", b"BM": "BMP"}
-_SIGNATURES |= {b"II*\0": "TIFF", b"MM\0*": "TIFF", b"II+\0": "TIFF", b"MM\0+": "TIFF"}  # + is BigTIFF
+# where a signature stands -> the kind; DICOM first, as its 128 free bytes may look like a TIFF
+_SIGNATURES = {(128, b"DICM"): "DICOM", (0, b"\xff\xd8\xff"): "JPEG", (0, b"\x89PNG\r\n\x1a\n"): "PNG"}
+_SIGNATURES |= {(0, order): "TIFF" for order in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")}  # + is BigTIFF
+_SIGNATURES |= {(0, b"BM"): "BMP", (0, b"GIF8"): "GIF", (8, b"WEBP"): "WebP"}
+_SIGNATURES |= {(0, b"P%d" % number): "PNM" for number in range(1, 7)}  # bitmaps, gray and colour, as text or not
+_SIGNATURES |= {(4, b"jP  \r\n\x87\n"): "JPEG 2000", (0, b"\xff\x4f\xff\x51"): "JPEG 2000"}  # in its box, or bare
 _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _WHOLE_NUMBERS = {3: "H", 4: "L", 16: "Q"}  # the types of TIFF entries that matter here, in the letters of struct
 
@@ -20,7 +37,7 @@ class Header(NamedTuple):
     """What has to be known to decode a file."""
 
     kind: str  # a value of _SIGNATURES
-    image: ImageFile.ImageFile | None  # None: a TIFF for which Pillow has no mode
+    image: ImageFile.ImageFile | None  # None: DICOM, or a TIFF for which Pillow has no mode
     size: tuple[int, int]  # (height, width) as stored, before the turn
     orientation: int  # EXIF: 5 to 8 swap height and width
     sample: str  # numpy type of one stored value
@@ -41,6 +58,12 @@ class _Jpeg(_NoExif, JpegImagePlugin.JpegImageFile): ...
 class _Tiff(_NoExif, TiffImagePlugin.TiffImageFile): ...
 
 
+# The plugins themselves, as Image.open has a global bomb limit that is too low for scanned slides.
+_PLUGINS = {"JPEG": _Jpeg, "PNG": PngImagePlugin.PngImageFile, "BMP": BmpImagePlugin.BmpImageFile}
+_PLUGINS |= {"GIF": GifImagePlugin.GifImageFile, "PNM": PpmImagePlugin.PpmImageFile}
+_PLUGINS |= {"JPEG 2000": Jpeg2KImagePlugin.Jpeg2KImageFile, "WebP": WebPImagePlugin.WebPImageFile}
+
+
 def read_header(file: BinaryIO) -> Header:
     """What an open file says of itself, at its start; nothing is decoded.
 
@@ -48,26 +71,32 @@ def read_header(file: BinaryIO) -> Header:
         ValueError: if it is no image, has more than ``MAX_MEGAPIXELS`` or is of a layout that nobody here reads. Pillow
             and ``struct`` may raise nearly anything else on a damaged file.
     """
-    start = file.read(26)
-    kind = next((kind for signature, kind in _SIGNATURES.items() if start.startswith(signature)), None)
+    start = file.read(132)
+    kind = next((kind for (at, signature), kind in _SIGNATURES.items() if start.startswith(signature, at)), None)
     if kind is None:
         raise ValueError("it is no image" if start else "it is empty")
-    header = _tiff_header(file) if kind == "TIFF" else _plain_header(file, kind, start)
+    file.seek(0)
+    if kind == "TIFF":
+        header = _tiff_header(file)
+    elif kind == "DICOM":
+        size, sample = read_dicom_header(file)
+        header = Header(kind, None, size, 1, sample, by_cv2=False)
+    else:
+        header = _plain_header(file, kind, start)
     if header.size[0] * header.size[1] > MAX_MEGAPIXELS * 1e6:
         raise ValueError(f"it has {header.size[0] * header.size[1] / 1e6:.0f} megapixels")
     return header
 
 
 def _plain_header(file: BinaryIO, kind: str, start: bytes) -> Header:
-    file.seek(0)
-    # The plugins themselves, as Image.open has a global bomb limit that is too low for scanned slides.
-    image = {"JPEG": _Jpeg, "PNG": PngImagePlugin.PngImageFile, "BMP": BmpImagePlugin.BmpImageFile}[kind](file)
+    image = _PLUGINS[kind](file)
     exif = _png_exif(file) if kind == "PNG" else image.info.get("exif", b"").removeprefix(b"Exif\0\0")
     tags = {}
     with suppress(struct.error):  # no EXIF or a damaged one: the pixels are good all the same
         tags = _tags(exif)
     deep = kind == "PNG" and start[24] == 16
-    sample, by_cv2 = ("u2", start[25] != 0) if deep else ("u1", False)
+    sample = "u2" if deep or image.mode.startswith("I") else "u1"
+    by_cv2 = deep and start[25] != 0  # colour
     return Header(kind, image, image.size[::-1], (tags.get(274) or (0, 1))[1], sample, by_cv2)
 
 

@@ -10,10 +10,12 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from seglib.dicom import decode_dicom
 from seglib.errors import InputError
 from seglib.headers import MAX_MEGAPIXELS, Header, read_header
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")  # compare with path.suffix.lower()
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".jp2", ".j2k")  # in lower case
+SUFFIXES += (".pbm", ".pgm", ".ppm", ".pnm", ".dcm", ".dicom")
 WHITES = (255, 1023, 4095, 16383, 65535, 2**32 - 1)  # of 8, 10, 12, 14, 16 and 32 bits
 Peak = tuple[str, float]  # the kind of a deep file's values, "u" or "f", and the brightest that counts
 HOT = 1e-3  # share of a deep file's values that may be above white: hot pixels
@@ -28,10 +30,11 @@ def read_image(path: str | Path, *, channels: int, white: float | None = None) -
     Gray is repeated to three channels, colour becomes luminance for one, alpha is dropped, not blended, a palette
     gives its colours, and of several pages the first is read. In files deeper than 8 bits a value becomes
     `value * 255 / white`, clipped and rounded: a constant of the data set, never the image's own maximum. Files of at
-    most 8 bits are not scaled, whatever `white` is, so that a data set may mix both.
+    most 8 bits are not scaled, whatever `white` is, so that a data set may mix both. A DICOM file that says which of
+    its values a viewer spreads from black to white is one of 8 bits: see `decode_dicom`.
 
     Args:
-        path: a JPEG, PNG, BMP or TIFF file, recognised by its content.
+        path: an image file of `SUFFIXES`, recognised by its content.
         channels: 1 or 3.
         white: the value, above 0, that means white in files deeper than 8 bits: see `probe_images`; None: no such files
 
@@ -127,7 +130,7 @@ def measure_peak(path: str | Path) -> Peak | None:
     """The brightest value of a file deeper than 8 bits; None of another one, of which only the header is read.
 
     Args:
-        path: a JPEG, PNG, BMP or TIFF file, recognised by its content.
+        path: an image file of `SUFFIXES`, recognised by its content.
 
     Returns:
         The kind of its values ("u" whole numbers, "f" floats), and the one that all but the brightest thousandth of
@@ -188,7 +191,7 @@ def read_mask(path: str | Path) -> np.ndarray:
     8. Else a few small labels (0, 1, 2, ...): foreground is value > 0.
 
     Args:
-        path: a JPEG, PNG, BMP or TIFF file, recognised by its content.
+        path: an image file of `SUFFIXES`, recognised by its content.
 
     Returns:
         uint8 (H, W) in {0, 1}, contiguous and writable.
@@ -224,7 +227,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
     """Read (height, width), after the EXIF turn, from the header only.
 
     Args:
-        path: a JPEG, PNG, BMP or TIFF file.
+        path: an image file.
 
     Returns:
         (height, width) of what `read_image` and `read_mask` give.
@@ -305,6 +308,8 @@ def _decode(path: str | Path, *, least: int | None = None) -> tuple[np.ndarray, 
             pixels = _by_pillow(header)
         if header.by_cv2:
             pixels = _by_cv2(file, header)
+        elif header.kind == "DICOM":
+            pixels = decode_dicom(file)
     pixels = np.atleast_3d(pixels).astype(header.sample, copy=False)
     if pixels.dtype.kind == "i":
         pixels = pixels.clip(min=0).astype(header.sample.replace("i", "u"))

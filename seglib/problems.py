@@ -15,7 +15,7 @@ from seglib.errors import InputError, Problem
 from seglib.folds import GROUPS_NAME, find_groups, read_folds, read_groups
 from seglib.images import read_mask
 from seglib.oddities import find_inverted, find_odd_images
-from seglib.samples import find_test_images, pair_samples
+from seglib.samples import find_test_images, is_called_alike, pair_samples
 
 SEVERITIES = ("error", "warning", "note")  # stops a run; look at it; how the set is
 
@@ -49,6 +49,7 @@ KINDS = {
     "touches the border": Kind("warning", False),
     "possible cases": Kind("warning", False),
     "cases": Kind("note", False),
+    "other names": Kind("note", False),
 }  # in the order of the table
 COLUMNS = ["file", "problem", "severity", "fact", "cure"]
 USUAL = ("empty mask", "more than two values", "touches the border")  # notes, where more than USUAL_SHARE have it
@@ -87,6 +88,7 @@ def inspect_data(data_dir: Path, *, folds: Path | None = None) -> Findings:
     refuse_empty(train)
     cases = find_sample_cases(train)
     found = [*unpaired, *misnamed, *judge_samples(train, test), *_judge_groups(data_dir, samples, train, cases)]
+    found += _tell_names(samples)
     if folds is not None:
         found += find_leaks(train, read_folds(folds, samples))
     usable, asked = drop_working(train, cases), drop_working(test)
@@ -237,6 +239,14 @@ def _name_groups(samples: pd.DataFrame, data_dir: Path) -> pd.DataFrame:
         return samples if path is None else samples.assign(case=read_groups(path, samples))
     except InputError:
         return samples
+
+
+def _tell_names(samples: pd.DataFrame) -> list[Problem]:
+    for image, mask in zip(map(Path, samples["image_path"]), map(Path, samples["mask_path"]), strict=True):
+        if not is_called_alike(image.stem, mask.stem):
+            fact = f"names masks otherwise than their images: {mask.name} is taken for that of {image.name}, and so on"
+            return [Problem(mask.parent, "other names", fact, "nothing, unless they do not belong together")]
+    return []
 
 
 def _tell_cases(cases: Cases, folder: Path) -> list[Problem]:

@@ -1,6 +1,7 @@
 """Files -> table of samples."""
 
 import os
+import re
 from collections.abc import Collection
 from pathlib import Path
 
@@ -8,12 +9,12 @@ import pandas as pd
 
 from seglib.errors import InputError, Problem
 from seglib.images import SUFFIXES
+from seglib.names import match_names
 from seglib.paths import find_folder, find_part
 
-MASK_ENDINGS = ("_mask", "_segmentation")  # what a mask's stem may add to its image's, in any case
+MASK_ENDING = re.compile(r"_(mask|segmentation)(_\d+)?$", re.IGNORECASE)  # what a mask's stem may add to its image's
 # images of formats that nobody here reads; other files, such as notes and Thumbs.db, are passed over
-UNREAD = (".gif", ".webp", ".jp2", ".j2k", ".heic", ".avif", ".ppm", ".pgm", ".svs", ".npy", ".npz", ".mat")
-UNREAD += (".dcm", ".dicom", ".nii", ".gz", ".mha", ".mhd", ".nrrd")
+UNREAD = (".heic", ".avif", ".svs", ".npy", ".npz", ".mat", ".nii", ".gz", ".mha", ".mhd", ".nrrd")
 LEFT_OUT_NAME = "leave_out.csv"  # in the data folder: files to pass over, as `seglib check --fix-list` writes it
 
 
@@ -134,6 +135,11 @@ def read_left_out(data_dir: Path) -> frozenset[Path]:
         raise InputError(f"{path} is not a table of files; name its column file, or remove it") from None
 
 
+def is_called_alike(image: str, mask: str) -> bool:
+    """Whether a mask's stem is its image's, or that with a `MASK_ENDING`."""
+    return image in (mask, _strip_ending(mask))
+
+
 def list_masks(folder: Path) -> dict[str, Path]:
     """The mask files of a folder by the stem of the image they belong to.
 
@@ -189,25 +195,25 @@ def _tabulate(folder: Path | None, names: dict[str, str]) -> pd.DataFrame:
 
 
 def _strip_ending(stem: str) -> str:
-    for ending in MASK_ENDINGS:
-        if stem.lower().endswith(ending):
-            return stem[: -len(ending)]
-    return stem
+    return MASK_ENDING.sub("", stem)
 
 
 def _masks_by_image(
     folder: Path, images: dict[str, str], left_out: Collection[Path]
 ) -> tuple[dict[str, str], list[Problem]]:
     files, problems = _files_by_stem(folder, left_out)
+    owners = {stem: stem if stem in images else _strip_ending(stem) for stem in files}
+    if not images.keys() & owners.values():
+        owners |= match_names(images, files)
     masks: dict[str, str] = {}
     for stem, name in files.items():
-        image = stem if stem in images else _strip_ending(stem)
+        image = owners[stem]
         if image not in images:
             cure = f"add {image}.jpg there or remove the mask"
             problems.append(Problem(folder / name, "no image", "has no image beside it in Train/Image", cure))
         elif image in masks:
             fact = f"and {masks[image]} both are masks of {image}"
-            problems.append(Problem(folder / name, "two masks", fact, "keep one of them"))
+            problems.append(Problem(folder / name, "two masks", fact, "keep one, or draw all in one file"))
         else:
             masks[image] = name
     return masks, problems

@@ -109,18 +109,71 @@ def u16(rows):
     return np.array(rows, np.uint16)
 
 
-def test_jpeg_png_bmp_and_tiff_are_read():
-    assert set(SUFFIXES) == {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
+DICOM = {".dcm", ".dicom"}  # tests/test_dicom.py
+
+
+def test_these_formats_are_read():
+    plain = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".jp2", ".j2k"}
+    assert set(SUFFIXES) == plain | {".pbm", ".pgm", ".ppm", ".pnm"} | DICOM
 
 
 # --- read_image: formats and modes -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("suffix", [s for s in SUFFIXES if s not in (".jpg", ".jpeg")])
+LOSSY = {".jpg": {"quality": 95}, ".jpeg": {"quality": 95}, ".webp": {"lossless": True}}  # how they are saved
+
+
+@pytest.mark.parametrize("suffix", sorted(set(SUFFIXES) - DICOM - {".jpg", ".jpeg", ".pbm", ".pgm"}))
 def test_colour_survives_every_lossless_format_in_either_case_of_its_suffix(save, suffix):
     pixels = u8([[[255, 0, 1], [2, 200, 3], [4, 5, 250]], [[6, 7, 8], [9, 10, 11], [12, 13, 14]]])
     for name in ("a" + suffix, "B" + suffix.upper()):
-        np.testing.assert_array_equal(read_image(save(name, pixels), channels=3), pixels)
+        path = save(name, pixels, **LOSSY.get(suffix, {}))
+        np.testing.assert_array_equal(read_image(path, channels=3), pixels)
+        assert image_size(path) == (2, 3)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".jp2", ".j2k", ".pgm", ".pnm"])
+def test_gray_survives_the_formats_of_older_sets(save, suffix):
+    pixels = noise((20, 30))
+    path = save("a" + suffix, pixels, **LOSSY.get(suffix, {}))
+    np.testing.assert_array_equal(read_image(path, channels=1)[..., 0], pixels)
+    assert probe_images([path]) == (1, 255)
+    assert image_size(path) == (20, 30)
+
+
+def test_a_bitmap_is_black_and_white(tmp_path):
+    (tmp_path / "a.pbm").write_text("P1\n# by hand\n3 2\n1 0 1\n0 1 0\n")  # 1 is black
+    assert read_image(tmp_path / "a.pbm", channels=1)[..., 0].tolist() == [[0, 255, 0], [255, 0, 255]]
+    assert read_mask(tmp_path / "a.pbm").tolist() == [[0, 1, 0], [1, 0, 1]]
+
+
+def test_the_twelve_bits_of_a_pgm_reach_from_black_to_white(tmp_path):
+    header = b"P5 3 1 4095\n"
+    (tmp_path / "a.pgm").write_bytes(header + np.array([0, 2048, 4095], ">u2").tobytes())
+    assert probe_images([tmp_path / "a.pgm"]) == (1, 65535)
+    assert read_image(tmp_path / "a.pgm", channels=1, white=65535)[..., 0].tolist() == [[0, 128, 255]]
+
+
+def test_sixteen_bits_survive_jpeg_2000(save):
+    pixels = noise((20, 30), np.uint16)
+    pixels[0, 0] = 65535
+    path = save("a.jp2", pixels)
+    assert measure_peak(path)[0] == "u"
+    np.testing.assert_array_equal(read_image(path, channels=1, white=65535)[..., 0], np.rint(pixels / 257))
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".jp2", ".pgm"])
+def test_masks_are_read_from_the_formats_of_older_sets(save, suffix):
+    mask = (noise((20, 30)) > 127).astype(np.uint8)
+    for top in (1, 255):
+        path = save("a" + suffix, top * mask, **LOSSY.get(suffix, {}))
+        np.testing.assert_array_equal(read_mask(path), mask)
+
+
+def test_the_first_frame_of_a_gif_is_read_and_its_transparent_pixels_keep_their_colour(save):
+    frames = [Image.fromarray(noise((8, 9), seed=seed)) for seed in (0, 1)]
+    path = save("a.gif", np.asarray(frames[0]), save_all=True, append_images=frames[1:], transparency=3)
+    np.testing.assert_array_equal(read_image(path, channels=1)[..., 0], np.asarray(frames[0]))
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".JPG"])
@@ -656,7 +709,13 @@ def test_resizing_to_the_same_size_changes_nothing():
         (None, ": No such file or directory; check the path"),
         (b"", "it is empty"),
         (b"hello, this is a text file with the wrong name", "it is no image"),
-        (b"GIF89a" + bytes(40), "it is no image"),
+        (b"GIF89a" + bytes(40), "cannot be read"),
+        (b"P5 no gray map", "cannot be read"),
+        (b"RIFF\0\0\0\0WEBPVP8 " + bytes(40), "cannot be read"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(40), "cannot be read"),
+        (b"\xff\x4f\xff\x51" + bytes(40), "cannot be read"),
+        (bytes(128) + b"DICM", "it holds no picture"),
+        (bytes(127) + b"DICM", "it is no image"),
         (b"\x89PNG\r\n\x1a\n", "cannot be read"),
         (b"\xff\xd8\xff\xe0 no jpeg", "cannot be read"),
         (b"BM", "cannot be read"),
@@ -705,6 +764,17 @@ def test_a_file_cut_short_is_refused_by_name_and_without_noise(save_cv2, capfd, 
             read()
         assert not isinstance(error.value.__cause__, Warning)
         assert capfd.readouterr().err == ""  # cv2 logs there
+
+
+@pytest.mark.parametrize("kept", [0.2, 0.5, 0.9])
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".jp2", ".j2k", ".pgm", ".ppm"])
+def test_older_formats_cut_short_are_refused_by_name_and_without_noise(save, capfd, suffix, kept):
+    path = save("a" + suffix, noise((60, 90) if suffix != ".ppm" else (60, 90, 3)))
+    path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
+    for read in (lambda: read_image(path, channels=3, white=65535), lambda: read_mask(path)):
+        with pytest.raises(InputError, match=r"a\.\w+: the image cannot be read"):
+            read()
+        assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("kept", [9, 30, 100, 150, 250, 290, 320, 1000])

@@ -49,16 +49,24 @@ def test_other_files_are_passed_over(tmp_path):
         (["a.png"], ["a.png"], "holds 1 image"),
         (
             ["a.png", "b.png"],
-            ["a.png", "b_mask.gif"],
-            "Mask/b_mask.gif is in a format that is not read",
+            ["a.png", "b_mask.nii"],
+            "Mask/b_mask.nii is in a format that is not read",
         ),
-        (["a.DCM"], ["a.png"], "Image/a.DCM is in a format that is not read; save it as PNG"),
+        (["a.NRRD"], ["a.png"], "Image/a.NRRD is in a format that is not read; save it as PNG"),
         ([], [], "holds 0 image"),
     ],
 )
 def test_what_does_not_pair_is_named(tmp_path, images, masks, words):
     with pytest.raises(InputError, match=words):
         list_samples(make_tree(tmp_path, images, masks))
+
+
+def test_a_second_mask_of_an_image_is_no_mask_without_image(tmp_path):
+    data = make_tree(tmp_path, ["a (1).png", "b.png"], ["a (1)_mask.png", "a (1)_Mask_1.png", "b_mask_1.png"])
+    samples, problems = pair_samples(data)
+    assert samples["sample_id"].tolist() == ["a (1)", "b"]
+    assert [problem.problem for problem in problems] == ["two masks"]
+    assert "draw all in one file" in problems[0].sentence
 
 
 def test_missing_folders_are_named(tmp_path):
@@ -107,15 +115,15 @@ def test_all_that_does_not_pair_is_told_at_once(tmp_path):
 
 
 def test_an_image_in_a_format_that_is_not_read_is_named_unless_it_was_saved_anew(tmp_path):
-    data = make_tree(tmp_path, ["a.nii.gz", "a.nii.png", "b.png", "c.gif"], ["a.nii.png", "b.webp", "notes.txt"])
+    data = make_tree(tmp_path, ["a.nii.gz", "a.nii.png", "b.png", "c.mha"], ["a.nii.png", "b.npy", "notes.txt"])
     samples, problems = pair_samples(data)
     assert samples["sample_id"].tolist() == ["a.nii"]
     found = sorted((problem.file.name, problem.problem) for problem in problems)
-    assert found == [("b.png", "no mask"), ("b.webp", "unread format"), ("c.gif", "unread format")]
-    (data / "leave_out.csv").write_text("file\nTrain/Image/c.gif\nTrain/Mask/b.webp\nTrain/Image/b.png\n")
+    assert found == [("b.npy", "unread format"), ("b.png", "no mask"), ("c.mha", "unread format")]
+    (data / "leave_out.csv").write_text("file\nTrain/Image/c.mha\nTrain/Mask/b.npy\nTrain/Image/b.png\n")
     assert pair_samples(data)[1] == []
-    (tmp_path / "Test" / "Image" / "d.dcm").touch()
-    with pytest.raises(InputError, match=r"d\.dcm is in a format that is not read"):
+    (tmp_path / "Test" / "Image" / "d.mhd").touch()
+    with pytest.raises(InputError, match=r"d\.mhd is in a format that is not read"):
         list_test_images(tmp_path)
 
 

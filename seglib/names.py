@@ -1,0 +1,45 @@
+"""Two lists of file names -> which of them belong together."""
+
+import re
+from collections.abc import Iterable
+from itertools import takewhile
+
+_RUNS = re.compile(r"\d+|[A-Z]?[a-z]+|[A-Z]+|.", re.DOTALL)  # neither a number nor a word is ever divided
+
+
+def match_names(images: Iterable[str], masks: Iterable[str]) -> dict[str, str]:
+    """Tell which image each mask belongs to by what is left of their names without what all of them share.
+
+    Of the images' names the longest beginning and the longest ending that all have are cut off, and of the masks' names
+    theirs. What is left must tell the names of each list apart, and every name of the shorter list must have its
+    partner in the other one, at least two; numbers are compared by their value.
+
+    Args:
+        images: stems of the images.
+        masks: stems of the masks.
+
+    Returns:
+        The image's stem by the mask's; nothing if the names do not tell.
+
+    Example:
+        >>> match_names(["21_training", "22_training"], ["21_manual1", "22_manual1"])
+        {'21_manual1': '21_training', '22_manual1': '22_training'}
+        >>> match_names(["cat", "dog"], ["a", "b"])
+        {}
+    """
+    by_image, by_mask = _keys(images), _keys(masks)
+    shared = by_image.keys() & by_mask.keys()
+    if len(shared) < 2 or len(shared) < min(len(by_image), len(by_mask)):
+        return {}
+    return {mask: by_image[key] for key, mask in by_mask.items() if key in shared}
+
+
+def _keys(names: Iterable[str]) -> dict[tuple[str, ...], str]:
+    """What tells each name from the others -> the name; nothing if two are alike."""
+    names = list(names)
+    runs = [_RUNS.findall(name) for name in names]
+    for _ in range(2):  # the beginning, then the ending
+        shared = len([*takewhile(lambda same: len(set(same)) == 1, zip(*runs, strict=False))])
+        runs = [name[shared:][::-1] for name in runs]
+    keys = {tuple(run.lstrip("0") or run[:1] for run in parts): name for parts, name in zip(runs, names, strict=True)}
+    return keys if len(keys) == len(names) else {}
