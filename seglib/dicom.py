@@ -23,7 +23,7 @@ def read_dicom_header(file: BinaryIO) -> tuple[tuple[int, int], str]:
         ValueError: the file holds no picture, or one of floats.
     """
     dataset = _pydicom().dcmread(file, stop_before_pixels=True)
-    if "Rows" not in dataset or "Columns" not in dataset:
+    if "Rows" not in dataset:
         raise ValueError("it holds no picture")
     if dataset.BitsAllocated > 16:
         raise ValueError(f"its values have {dataset.BitsAllocated} bits")
@@ -57,8 +57,6 @@ def decode_dicom(file: BinaryIO) -> np.ndarray:
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
         colours = pydicom.pixels.apply_color_lut(stored, dataset)
         return colours if colours.dtype == np.uint8 else (colours >> 8).astype(np.uint8)
-    if stored.ndim == 3:
-        return stored
     return _windowed(stored, dataset) if _is_windowed(dataset) else _rescaled(stored, dataset)
 
 
@@ -69,7 +67,6 @@ def _pydicom() -> ModuleType:
     import pydicom.pixels
 
     warnings.filterwarnings("ignore", module="pydicom")
-    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     return pydicom
 
 
@@ -94,8 +91,7 @@ def _windowed(stored: np.ndarray, dataset) -> np.ndarray:
     pixels = _pydicom().pixels
     values = pixels.apply_modality_lut(stored, dataset)
     ends = np.array([[np.iinfo(np.int32).min, np.iinfo(np.int32).max]], np.int32)
-    with np.errstate(over="ignore"):
-        low, high = pixels.apply_voi_lut(ends, dataset)[0].astype(float)  # what lies below the window, and above it
+    low, high = pixels.apply_voi_lut(ends, dataset)[0].astype(float)  # what lies below the window, and above it
     share = (pixels.apply_voi_lut(values, dataset) - low) / (high - low)
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         share = 1 - share

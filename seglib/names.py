@@ -41,5 +41,5 @@ def _keys(names: Iterable[str]) -> dict[tuple[str, ...], str]:
     for _ in range(2):  # the beginning, then the ending
         shared = len([*takewhile(lambda same: len(set(same)) == 1, zip(*runs, strict=False))])
         runs = [name[shared:][::-1] for name in runs]
-    keys = {tuple(run.lstrip("0") or run[:1] for run in parts): name for parts, name in zip(runs, names, strict=True)}
+    keys = {tuple(run.lstrip("0") for run in parts): name for parts, name in zip(runs, names, strict=True)}
     return keys if len(keys) == len(names) else {}

@@ -34,7 +34,7 @@ def test_leading_noughts_do_not_count_unless_they_tell_names_apart():
         "m001": "img_1",
         "m020": "img_20",
     }
-    assert match_names(["a1", "a01"], ["b1", "b01"]) == {}
+    assert match_names(["a1", "a01", "a2", "a3"], ["b1", "b01", "b2", "b3"]) == {}
 
 
 def test_no_number_and_no_word_is_divided():
@@ -92,3 +92,14 @@ def test_an_image_whose_mask_is_missing_there_is_named(renamed):
 def test_usual_names_are_not_told(tmp_path):
     write_phantoms(tmp_path, train=6, test=2)
     assert "other names" not in set(inspect_data(tmp_path).problems["problem"])
+    for mask in (tmp_path / "Train" / "Mask").iterdir():
+        mask.rename(mask.with_name(f"{mask.stem}_Mask.png"))
+    assert "other names" not in set(inspect_data(tmp_path).problems["problem"])
+
+
+def test_where_some_names_pair_the_others_have_to(renamed):
+    for mask in (renamed / "Train" / "Mask").iterdir():
+        mask.rename(mask.with_name(mask.name.replace("0_manual1", "0_training")))
+    problems = inspect_data(renamed).problems
+    assert (problems["problem"] == "no mask").sum() == 5
+    assert (problems["problem"] == "no image").sum() == 5
