@@ -99,7 +99,8 @@ def test_usual_names_are_not_told(tmp_path):
 
 def test_where_some_names_pair_the_others_have_to(renamed):
     for mask in (renamed / "Train" / "Mask").iterdir():
-        mask.rename(mask.with_name(mask.name.replace("0_manual1", "0_training")))
+        number = mask.name[0]
+        mask.rename(mask.with_name("0_training.png" if number == "0" else f"0{number}_training.png"))
     problems = inspect_data(renamed).problems
     assert (problems["problem"] == "no mask").sum() == 5
     assert (problems["problem"] == "no image").sum() == 5
