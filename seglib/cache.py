@@ -23,7 +23,7 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-VERSION = 4  # raise it when what is stored changes
+VERSION = 5  # raise it when what is stored changes
 KNOWN_NAME = "known_files.csv"  # beside the caches: what each file held when it was last read
 SETTLED = 2.0  # seconds; a file younger than this when it is read may change again within one tick of its clock
 

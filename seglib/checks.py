@@ -24,7 +24,7 @@ from seglib.traits import describe_colours, describe_image, describe_mask, is_gr
 MASK_SIDE = 32  # pixels of the small mask that shows where foreground lies
 KEPT_APART = {"thumbnail": SIDE, "small_mask": MASK_SIDE}  # squares, by their sides: too many for memory
 CHUNK = 1024  # rows at a time that are dictionaries, each of kilobytes
-WORKING = ("thumbnail", "small_mask", "digest", "levels", "between", "image_trouble", "mask_trouble")
+WORKING = ("thumbnail", "small_mask", "digest", "levels", "between", "background_top", "image_trouble", "mask_trouble")
 
 
 def find_white(images: pd.DataFrame) -> float:
@@ -59,7 +59,8 @@ def inspect_samples(samples: pd.DataFrame, *, white: float) -> pd.DataFrame:
         The table with the columns of `measure_samples`, except ``group`` and ``case``, and besides ``thumbnail`` (of
         `duplicates`), ``digest`` (equal only for images of equal pixels), ``small_mask`` (float32, `MASK_SIDE` x
         `MASK_SIDE`, mean of the mask over areas), ``levels`` (how many values the mask file holds), ``between`` (share
-        of its pixels that have neither its smallest nor its largest value), ``image_trouble`` and ``mask_trouble`` (a
+        of its pixels that have neither its smallest nor its largest value), ``background_top`` (the largest value that
+        was read as background), ``image_trouble`` and ``mask_trouble`` (a
         `Problem`, or None).
         What could not be read is missing. Thumbnails and small masks are each a `scratch.Row`, as memory may be too
         small for them all.
@@ -239,7 +240,8 @@ def _inspect_sample(row: dict[str, Any], white: float) -> dict[str, Any]:
     except InputError as error:
         return row | {"mask_trouble": _unreadable(row["mask_path"], error)}
     mask = (plane > background_top).astype(np.uint8)
-    row |= {"mask_trouble": None, **_describe_levels(plane), **describe_mask(mask)}
+    row |= {"mask_trouble": None, "background_top": float(background_top), **_describe_levels(plane)}
+    row |= describe_mask(mask)
     row["small_mask"] = cv2.resize(mask.astype(np.float32), (MASK_SIDE, MASK_SIDE), interpolation=cv2.INTER_AREA)
     if image is not None and image.shape[:2] != mask.shape:
         return row | {"mask_trouble": Problem.of_sizes(Path(row["mask_path"]), mask.shape, image.shape[:2])}

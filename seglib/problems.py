@@ -278,7 +278,8 @@ def _judge_masks(train: pd.DataFrame) -> list[Problem]:
             found.append(Problem(path, "touches the border", fact, cure))
         if row.levels > 2:
             fact = f"holds {row.levels:.0f} values, {100 * row.between:.2g} % of the pixels between the extremes"
-            cure = f"it was read as {share.removeprefix('covers ')} foreground; save it as 0 and 255 in a PNG"
+            read = f"what is above {row.background_top:g} was read as foreground, {share.removeprefix('covers ')}"
+            cure = f"{read}; save it as 0 and 255 in a PNG"
             found.append(Problem(path, "more than two values", fact, cure))
     return found
 

@@ -587,6 +587,80 @@ def test_a_jpeg_mask_is_known_by_its_content_and_not_its_suffix(save):
     assert read_mask(path.rename(path.with_suffix(".png"))).sum() == 0
 
 
+def discs(values, radius=12, side=128):
+    plane = np.zeros((side, side), np.uint8)
+    rng = np.random.default_rng(0)
+    for value in values:
+        cv2.circle(plane, tuple(rng.integers(radius, side - radius, 2).tolist()), radius, int(value), -1)
+    return plane
+
+
+@pytest.mark.parametrize(
+    "values", [(85, 170, 255), (128, 255), (127, 255), range(1, 201, 10), range(40, 256, 20), (60, 200, 200, 200)]
+)
+def test_areas_of_several_grays_are_labels(save, values):
+    plane = discs(values)
+    assert (read_mask(save("a.png", plane)) == (plane > 0)).all()
+    assert (read_mask(save("b.tif", plane.astype(np.uint16) * 257)) == (plane > 0)).all()
+
+
+@pytest.mark.parametrize("blur", [0.5, 1, 3, 10, 20])
+def test_blurred_masks_are_cut_at_the_middle(save, blur):
+    plane = cv2.GaussianBlur(discs([255] * 6, radius=40, side=400), (0, 0), blur)
+    assert (read_mask(save("a.png", plane)) == (plane > 127)).all()
+
+
+def test_smoothed_masks_that_were_enlarged_or_saved_as_jpeg_are_cut_at_the_middle(save):
+    small = cv2.resize(discs([255] * 6, radius=40, side=400), (100, 100), interpolation=cv2.INTER_AREA)
+    for times in (2, 4, 8):
+        plane = np.kron(small, np.ones((times, times), np.uint8))
+        assert (read_mask(save("a.png", plane)) == (plane > 127)).all()
+    for quality in (30, 60, 95):
+        jpeg = cv2.imencode(".jpg", discs([255] * 6, radius=40, side=400), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        plane = cv2.imdecode(jpeg, cv2.IMREAD_GRAYSCALE)
+        assert (read_mask(save("a.png", plane)) == (plane > 127)).all()
+
+
+def test_smoothed_vessels_are_cut_at_the_middle(save):
+    plane = np.zeros((200, 200), np.uint8)
+    for k in range(0, 200, 9):
+        cv2.line(plane, (k, 0), (199 - k // 2, 199), 255, 1, cv2.LINE_AA)
+    assert (read_mask(save("a.png", plane)) == (plane > 127)).all()
+
+
+def test_small_areas_of_several_grays_are_labels(save):
+    plane = discs(range(1, 241, 12), radius=5)
+    assert (read_mask(save("a.png", plane)) == (plane > 0)).all()
+
+
+def test_a_mask_as_soft_as_can_be_is_cut_at_the_middle(save):
+    soft = cv2.GaussianBlur(discs([255] * 3, radius=90, side=400), (0, 0), 40)
+    plane = cv2.resize(soft, (1600, 1600))
+    assert (read_mask(save("a.png", plane)) == (plane > 127)).all()
+
+
+def test_the_edges_of_thin_bars_are_no_labels(save):
+    plane = np.zeros((60, 60), np.uint8)
+    for top in range(2, 58, 6):
+        plane[top : top + 3] = [[128], [255], [128]]
+    for name, bars in (("a.png", plane), ("b.png", plane.T.copy())):
+        assert (read_mask(save(name, bars)) == (bars > 127)).all()
+
+
+def test_what_jpeg_leaves_near_black_and_white_is_no_label(save):
+    for value, near in ((0, 9), (255, 246)):
+        plane = discs([255] * 4, radius=20)
+        plane[(plane == value) & (np.arange(128) % 60 < 45)] = near
+        plane[0, 0] = 9
+        assert (read_mask(save("a.png", plane)) == (plane > 127)).all()
+
+
+def test_a_few_dots_of_gray_are_no_labels(save):
+    plane = discs([255] * 4, radius=20)
+    plane[60:66, 60:66] = 100
+    assert (read_mask(save("a.png", plane)) == (plane > 127)).all()
+
+
 @pytest.mark.parametrize("colour", [(128, 0, 0), (0, 128, 0), (0, 0, 128), (1, 0, 0)])
 def test_a_dark_colour_on_black_is_foreground_in_a_palette_and_in_rgb(tmp_path, save, colour):
     # The luminance of (128, 0, 0) is 38: luminance > 127 would lose it.

@@ -332,6 +332,11 @@ def test_values_between_the_extremes_are_counted(copy):
     rows = rows_of(copy, "more than two values")
     share = 100 * 6 / len(plane)
     assert rows["fact"].tolist() == [f"holds 4 values, {share:.2g} % of the pixels between the extremes"]
+    assert rows["cure"].item().startswith(f"what is above 127 was read as foreground, {100 * 4 / len(plane):.4g} % of")
+    plane[4:8] = 70
+    write(path, plane)
+    rows = rows_of(copy, "more than two values")
+    assert rows["cure"].item().startswith("what is above 0 was read as foreground, ")
 
 
 def test_images_of_equal_bytes_and_other_shapes_are_not_the_same(tmp_path):
