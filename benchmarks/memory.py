@@ -90,9 +90,9 @@ def measure_set(data_dir: Path, output_dir: Path) -> dict:
     from seglib.checks import measure_samples
     from seglib.config import make_config
     from seglib.folds import join_groups, prepare_folds, split_samples
-    from seglib.images import probe_images
     from seglib.paths import resolve_output_dir
     from seglib.samples import list_samples
+    from seglib.scales import probe_images
     from seglib.training.members import fit_members
 
     output = resolve_output_dir(output_dir.absolute(), create=True)
@@ -102,11 +102,11 @@ def measure_set(data_dir: Path, output_dir: Path) -> dict:
     with watch.running():
         steps.append(watch.take("start"))
         samples = list_samples(data_dir)
-        channels, white = probe_images(samples["image_path"])
+        channels, scale = probe_images(samples["image_path"], samples["mask_path"])
         steps.append(watch.take("list the samples"))
-        measured = measure_samples(samples, white=white)
+        measured = measure_samples(samples, scale=scale)
         steps.append(watch.take("measure them, find near-duplicates"))
-        config = make_config("baseline", in_channels=channels, white=white, **TINY)
+        config = make_config("baseline", in_channels=channels, **scale._asdict(), **TINY)
         groups = join_groups(measured, data_dir)
         rule = {"n_folds": config.n_folds, "seed": config.seed, "groups": groups}
         folds = prepare_folds(output / "folds.csv", samples, measured["mask_share"].to_numpy(), **rule)

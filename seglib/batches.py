@@ -17,6 +17,7 @@ from seglib.augmentation import Drawer, Transform, augment_pair, make_augmentati
 from seglib.cache import Cache, build_cache
 from seglib.config import Config
 from seglib.errors import InputError
+from seglib.images import Scale
 from seglib.ranks import ALONE, Rank, share_batch
 from seglib.warps import Batch, merge_draws
 
@@ -139,7 +140,7 @@ def make_loaders(
     Raises:
         InputError: if the processes cannot share a batch, or are more than the training images.
     """
-    size = {"size": config.image_size, "channels": config.in_channels, "white": config.white}
+    size = {"size": config.image_size, "channels": config.in_channels, "scale": Scale(config.black, config.white)}
     both = pd.concat([train, val]).sort_values("sample_id", ignore_index=True)  # so that all folds share one cache
     cache, place = build_cache(both, cache_dir, **size), pd.Series(both.index, both["sample_id"])
     transform = make_augmentation(config)

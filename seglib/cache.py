@@ -14,7 +14,7 @@ import pandas as pd
 
 from seglib.ahead import map_on_cores
 from seglib.errors import InputError, Problem
-from seglib.images import image_size, read_mask, read_resized, resize_mask
+from seglib.images import Scale, image_size, read_mask, read_resized, resize_mask
 from seglib.paths import write_text
 from seglib.progress import track
 
@@ -47,7 +47,7 @@ class Cache:
         return Cache, (self.images, self.masks)
 
 
-def build_cache(samples: pd.DataFrame, folder: Path, *, size: int, channels: int, white: float) -> Cache:
+def build_cache(samples: pd.DataFrame, folder: Path, *, size: int, channels: int, scale: Scale) -> Cache:
     """Decode and resize every sample once, or open what an earlier call left.
 
     A cache is named after what the files hold, in the order of the table, the settings and ``VERSION``. So a changed
@@ -63,16 +63,16 @@ def build_cache(samples: pd.DataFrame, folder: Path, *, size: int, channels: int
         folder: where caches are kept.
         size: pixels of both sides after resizing; images by area, masks by the nearest pixel.
         channels: 1 or 3.
-        white: pixel value that means white in files deeper than 8 bits.
+        scale: black and white of files deeper than 8 bits.
 
     Raises:
         InputError: if a file cannot be read as an image, or a mask has another size than its image.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    place = folder / _key(samples, folder, size, channels, white)
+    place = folder / _key(samples, folder, size, channels, scale)
     if not place.is_dir():
         with _one_at_a_time(folder / f".{place.name}.lock"):
-            _build(samples, place, size, channels, white)
+            _build(samples, place, size, channels, scale)
     return _open(place)
 
 
@@ -80,13 +80,13 @@ def _open(place: Path) -> Cache:
     return Cache(np.load(place / "images.npy", mmap_mode="r"), np.load(place / "masks.npy", mmap_mode="r"))
 
 
-def _build(samples: pd.DataFrame, place: Path, size: int, channels: int, white: float) -> None:
+def _build(samples: pd.DataFrame, place: Path, size: int, channels: int, scale: Scale) -> None:
     if place.is_dir():  # by a process we waited for
         return
     part = place.with_name(f".{place.name}.{os.getpid()}.part")
     part.mkdir(exist_ok=True)
     try:
-        _fill(samples, part, size, channels, white)
+        _fill(samples, part, size, channels, scale)
         _rename_unless_there(part, place)
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -104,9 +104,10 @@ def _one_at_a_time(path: Path) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
-def _key(samples: pd.DataFrame, folder: Path, size: int, channels: int, white: float) -> str:
+def _key(samples: pd.DataFrame, folder: Path, size: int, channels: int, scale: Scale) -> str:
     digests = _digest_files([*samples["image_path"], *samples["mask_path"]], folder / KNOWN_NAME)
-    key = hashlib.sha256(f"{VERSION} {size} {channels} {white} {len(samples)}\n".encode())
+    what = f"{VERSION} {size} {channels} {float(scale.black)} {float(scale.white)} {len(samples)}\n"
+    key = hashlib.sha256(what.encode())
     for digest in digests:
         key.update(digest.encode())
     return key.hexdigest()[:32]
@@ -160,7 +161,7 @@ def _write_known(files: pd.DataFrame, known: pd.DataFrame, path: Path) -> None:
         write_text(path, pd.concat([others, files]).to_csv())
 
 
-def _fill(samples: pd.DataFrame, folder: Path, size: int, channels: int, white: float) -> None:
+def _fill(samples: pd.DataFrame, folder: Path, size: int, channels: int, scale: Scale) -> None:
     count = len(samples)
     create = np.lib.format.open_memmap
     images = create(folder / "images.npy", mode="w+", dtype=np.uint8, shape=(count, size, size, channels))
@@ -171,7 +172,7 @@ def _fill(samples: pd.DataFrame, folder: Path, size: int, channels: int, white: 
         mask, whole = read_mask(sample["mask_path"]), image_size(sample["image_path"])
         if mask.shape != whole:
             raise InputError(Problem.of_sizes(Path(sample["mask_path"]), mask.shape, whole).sentence)
-        images[row] = read_resized(sample["image_path"], size, channels=channels, white=white)
+        images[row] = read_resized(sample["image_path"], size, channels=channels, scale=scale)
         masks[row] = resize_mask(mask, size)
 
     for _ in track(map_on_cores(fill_row, range(count)), "resizing", total=count):

@@ -16,8 +16,9 @@ from seglib.ahead import map_on_cores
 from seglib.cases import Cases, find_cases
 from seglib.duplicates import SIDE, group_near_duplicates, make_thumbnail
 from seglib.errors import InputError, Problem
-from seglib.images import Peak, choose_white, measure_peak, read_image, read_mask_levels
+from seglib.images import Scale, read_image, read_mask_levels
 from seglib.progress import track
+from seglib.scales import Values, choose_scale, measure_values
 from seglib.scratch import Row, open_scratch
 from seglib.traits import describe_colours, describe_image, describe_mask, is_gray
 
@@ -27,33 +28,33 @@ CHUNK = 1024  # rows at a time that are dictionaries, each of kilobytes
 WORKING = ("thumbnail", "small_mask", "digest", "levels", "between", "background_top", "image_trouble", "mask_trouble")
 
 
-def find_white(images: pd.DataFrame) -> float:
-    """The ``white`` of ``images.probe_images``; but files that cannot be read are passed over.
+def find_scale(samples: pd.DataFrame) -> Scale:
+    """The scale of `scales.probe_images`; but files that cannot be read are passed over.
 
     Args:
-        images: table with ``image_path``, of the training images, as a run takes white from them.
+        samples: table with ``image_path`` and ``mask_path``, of the training images: a run takes its scale from them.
 
     Raises:
         InputError: floats of at most 1 are mixed with whole numbers.
     """
-    paths = images["image_path"]
-    found = [peak for peak in map_on_cores(_find_peak, paths) if peak is not None]
-    return choose_white(found, Path(paths.iloc[0]).parent if len(paths) else Path())
+    pairs = list(zip(samples["image_path"], samples["mask_path"], strict=True))
+    found = [values for values in map_on_cores(_find_values, pairs) if values is not None]
+    return choose_scale(found, Path(pairs[0][0]).parent if pairs else Path())
 
 
-def _find_peak(path: str) -> Peak | None:
+def _find_values(pair: tuple[str, str]) -> Values | None:
     try:
-        return measure_peak(path)
+        return measure_values(*pair)
     except InputError:  # said by whoever looks at the file itself
         return None
 
 
-def inspect_samples(samples: pd.DataFrame, *, white: float) -> pd.DataFrame:
+def inspect_samples(samples: pd.DataFrame, *, scale: Scale) -> pd.DataFrame:
     """Decode every image and its mask once: what they look like, or why they cannot be used.
 
     Args:
         samples: table with ``sample_id``, ``image_path`` and ``mask_path``.
-        white: of all images: see `find_white`.
+        scale: of all images: see `find_scale`.
 
     Returns:
         The table with the columns of `measure_samples`, except ``group`` and ``case``, and besides ``thumbnail`` (of
@@ -65,25 +66,25 @@ def inspect_samples(samples: pd.DataFrame, *, white: float) -> pd.DataFrame:
         What could not be read is missing. Thumbnails and small masks are each a `scratch.Row`, as memory may be too
         small for them all.
     """
-    return _collect(partial(_inspect_sample, white=white), samples, "checking samples")
+    return _collect(partial(_inspect_sample, scale=scale), samples, "checking samples")
 
 
-def inspect_images(images: pd.DataFrame, *, white: float) -> pd.DataFrame:
+def inspect_images(images: pd.DataFrame, *, scale: Scale) -> pd.DataFrame:
     """Decode every image once; the columns of `inspect_samples` that are about images.
 
     Args:
         images: table with ``sample_id`` and ``image_path``.
-        white: that of the training images, so that both are seen by the same scale.
+        scale: that of the training images, so that both are seen alike.
     """
-    return _collect(partial(_inspect_image, white=white), images, "checking test images")
+    return _collect(partial(_inspect_image, scale=scale), images, "checking test images")
 
 
-def check_samples(samples: pd.DataFrame, *, white: float) -> pd.DataFrame:
+def check_samples(samples: pd.DataFrame, *, scale: Scale) -> pd.DataFrame:
     """Decode every image and mask once; what cannot be used stops here, with the file and the cure.
 
     Args:
         samples: table with ``sample_id``, ``image_path`` and ``mask_path``.
-        white: as for `inspect_samples`.
+        scale: as for `inspect_samples`.
 
     Returns:
         The table of `inspect_samples`.
@@ -91,20 +92,20 @@ def check_samples(samples: pd.DataFrame, *, white: float) -> pd.DataFrame:
     Raises:
         InputError: if a file cannot be read, an image and its mask differ in size, or every mask is empty.
     """
-    table = inspect_samples(samples, white=white)
+    table = inspect_samples(samples, scale=scale)
     _refuse_troubles([*table["image_trouble"], *table["mask_trouble"]])
     refuse_empty(table)
     return table
 
 
-def measure_samples(samples: pd.DataFrame, *, white: float) -> pd.DataFrame:
+def measure_samples(samples: pd.DataFrame, *, scale: Scale) -> pd.DataFrame:
     """What samples look like that can all be used, and which of them show the same thing.
 
     Images are compared each with each, which takes long where there are very many.
 
     Args:
         samples: table with ``sample_id``, ``image_path`` and ``mask_path``.
-        white: as for `inspect_samples`.
+        scale: as for `inspect_samples`.
 
     Returns:
         The table with more columns: ``height`` and ``width`` (pixels of the file), ``gray``, what `traits` says of the
@@ -114,16 +115,16 @@ def measure_samples(samples: pd.DataFrame, *, white: float) -> pd.DataFrame:
     Raises:
         InputError: as `check_samples`.
     """
-    table = check_samples(samples, white=white)
+    table = check_samples(samples, scale=scale)
     return drop_working(table, find_sample_cases(table))
 
 
-def measure_test_images(images: pd.DataFrame, *, white: float) -> pd.DataFrame:
+def measure_test_images(images: pd.DataFrame, *, scale: Scale) -> pd.DataFrame:
     """Decode every test image once.
 
     Args:
         images: table with ``sample_id`` and ``image_path``.
-        white: as for `inspect_images`.
+        scale: as for `inspect_images`.
 
     Returns:
         The table with more columns: ``height`` and ``width`` (pixels of the file), ``gray`` and what `traits` says of
@@ -132,7 +133,7 @@ def measure_test_images(images: pd.DataFrame, *, white: float) -> pd.DataFrame:
     Raises:
         InputError: if a file cannot be read.
     """
-    table = inspect_images(images, white=white)
+    table = inspect_images(images, scale=scale)
     _refuse_troubles(table["image_trouble"])
     return drop_working(table)
 
@@ -213,13 +214,13 @@ def _keep_apart(rows: Iterable[dict[str, Any]], count: int) -> Iterator[dict[str
         yield row
 
 
-def _inspect_image(row: dict[str, Any], white: float) -> dict[str, Any]:
-    return _with_image(row, white)[0]
+def _inspect_image(row: dict[str, Any], scale: Scale) -> dict[str, Any]:
+    return _with_image(row, scale)[0]
 
 
-def _with_image(row: dict[str, Any], white: float) -> tuple[dict[str, Any], np.ndarray | None]:
+def _with_image(row: dict[str, Any], scale: Scale) -> tuple[dict[str, Any], np.ndarray | None]:
     try:
-        image = read_image(row["image_path"], channels=3, white=white)
+        image = read_image(row["image_path"], channels=3, scale=scale)
     except InputError as error:
         return row | {"image_trouble": _unreadable(row["image_path"], error)}, None
     facts = {
@@ -233,8 +234,8 @@ def _with_image(row: dict[str, Any], white: float) -> tuple[dict[str, Any], np.n
     return row | facts | describe_image(image), image
 
 
-def _inspect_sample(row: dict[str, Any], white: float) -> dict[str, Any]:
-    row, image = _with_image(row, white)
+def _inspect_sample(row: dict[str, Any], scale: Scale) -> dict[str, Any]:
+    row, image = _with_image(row, scale)
     try:
         plane, background_top = read_mask_levels(row["mask_path"])
     except InputError as error:

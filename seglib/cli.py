@@ -175,10 +175,10 @@ def _check_data(data_dir: Path, *, with_test: bool) -> pd.DataFrame:
 
     train = samples.list_samples(data_dir)
     test = samples.list_test_images(data_dir) if with_test else None
-    white = checks.find_white(train)
-    checks.check_samples(train, white=white)
+    scale = checks.find_scale(train)
+    checks.check_samples(train, scale=scale)
     if test is not None:
-        checks.measure_test_images(test, white=white)
+        checks.measure_test_images(test, scale=scale)
     print(f"{data_dir}: {len(train)} training images" + (f", {len(test)} test images" if test is not None else ""))
     return train
 
@@ -189,7 +189,8 @@ def _say_duration(settings: config.Config, count: int) -> None:
 
     from seglib import durations, models
 
-    known = dataclasses.replace(settings, in_channels=settings.in_channels or 3, white=settings.white or 255)
+    white = settings.black + 255 if settings.white is None else settings.white
+    known = dataclasses.replace(settings, in_channels=settings.in_channels or 3, white=white)
     val_size = round(count / settings.n_folds)
     network = models.build_model(known)
     seconds = durations.estimate_seconds(network, known, train_size=count - val_size, val_size=val_size)

@@ -39,6 +39,7 @@ class Config:
     width: int = 64  # channels of the plain U-Net at full size; each of its four levels below has twice as many
     in_channels: int | None = None  # 1 gray, 3 colour; None: from the data
     white: float | None = None  # pixel value that means white in files deeper than 8 bits; None: from the data
+    black: float = 0.0  # pixel value that means black there; from the data too, unless it is set
     # loss
     loss: str = "bce_dice"  # bce, dice, focal, tversky, lovasz, or a weighted sum; bce_dice is 0.5*bce + 0.5*dice
     # data
@@ -108,6 +109,7 @@ class Config:
             "accumulate",
             f"a divisor of batch_size, which is {self.batch_size}",
         )
+        _check(self.white is None or self.white > self.black, self, "white", f"above black, which is {self.black:g}")
         _check(self.tta <= self.symmetries, self, "tta", f"at most symmetries, which is {self.symmetries}")
         _check(self.folds == 1 or self.fold < self.folds, self, "fold", "below folds")
         parse_loss(self.loss)
@@ -152,7 +154,8 @@ _CHOICES = {
     "augment_on": AUGMENT_PLACES,
 }
 _RANGES = {
-    "white": (0.001, 2**32),
+    "white": (-(2**32), 2**32),
+    "black": (-(2**32), 2**32),
     "width": (1, 1024),
     "image_size": (32, 4096),
     "max_image_size": (0, 4096),

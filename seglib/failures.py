@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from seglib.ahead import map_on_cores
-from seglib.images import read_image, read_mask
+from seglib.images import Scale, read_image, read_mask
 from seglib.metrics import bootstrap_interval
 from seglib.progress import track
 from seglib.traits import describe_mask
@@ -112,13 +112,13 @@ def _disc(width: int) -> np.ndarray:
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
 
 
-def measure_files(image_paths: Iterable[str], mask_paths: Iterable[str], *, white: float) -> pd.DataFrame:
+def measure_files(image_paths: Iterable[str], mask_paths: Iterable[str], *, scale: Scale) -> pd.DataFrame:
     """``measure_difficulty`` of every image and its reference; memory holds one pair for each core.
 
     Args:
         image_paths: N files.
         mask_paths: those of their references, in the same order.
-        white: as for ``images.read_image``.
+        scale: as for ``images.read_image``.
 
     Returns:
         N rows, in the order of the files.
@@ -128,7 +128,7 @@ def measure_files(image_paths: Iterable[str], mask_paths: Iterable[str], *, whit
     """
 
     def measure(pair: tuple[str, str]) -> dict[str, float]:
-        return measure_difficulty(read_image(pair[0], channels=3, white=white), read_mask(pair[1]))
+        return measure_difficulty(read_image(pair[0], channels=3, scale=scale), read_mask(pair[1]))
 
     pairs = list(zip(image_paths, mask_paths, strict=True))
     return pd.DataFrame(track(map_on_cores(measure, pairs), "looking for causes", total=len(pairs)))

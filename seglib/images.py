@@ -1,10 +1,10 @@
 """A file -> an array, of every format and bit depth; errors name the file. Thread-safe: no global state is changed."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import reduce
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
@@ -16,41 +16,45 @@ from seglib.headers import MAX_MEGAPIXELS, Header, read_header
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".jp2", ".j2k")  # in lower case
 SUFFIXES += (".pbm", ".pgm", ".ppm", ".pnm", ".dcm", ".dicom")
-WHITES = (255, 1023, 4095, 16383, 65535, 2**32 - 1)  # of 8, 10, 12, 14, 16 and 32 bits
-Peak = tuple[str, float]  # the kind of a deep file's values, "u" or "f", and the brightest that counts
-HOT = 1e-3  # share of a deep file's values that may be above white: hot pixels
 LABELLED = 0.2  # share of a mask's foreground from which on grays may be labels
 SPARE = 3  # times the wanted side that a JPEG decoded at reduced size still has
 
 _MODES = {"1": "L", "La": "LA", "PA": "RGBA", "RGBa": "RGBA"} | {mode: mode for mode in ("L", "LA", "RGBA", "I", "F")}
 
 
-def read_image(path: str | Path, *, channels: int, white: float | None = None) -> np.ndarray:
+class Scale(NamedTuple):
+    """The values that mean black and white in all files of a data set that are deeper than 8 bits."""
+
+    black: float
+    white: float
+
+
+def read_image(path: str | Path, *, channels: int, scale: Scale | None = None) -> np.ndarray:
     """Read an image as 8-bit pixels, turned as its EXIF orientation says.
 
     Gray is repeated to three channels, colour becomes luminance for one, alpha is dropped, not blended, a palette
     gives its colours, and of several pages the first is read. In files deeper than 8 bits a value becomes
-    `value * 255 / white`, clipped and rounded: a constant of the data set, never the image's own maximum. Files of at
-    most 8 bits are not scaled, whatever `white` is, so that a data set may mix both. A DICOM file that says which of
-    its values a viewer spreads from black to white is one of 8 bits: see `decode_dicom`.
+    `(value - black) * 255 / (white - black)`, clipped and rounded: constants of the data set, never the image's own
+    extremes. Files of at most 8 bits are not scaled, whatever `scale` is, so that a data set may mix both. A DICOM
+    file that says which of its values a viewer spreads from black to white is one of 8 bits: see `decode_dicom`.
 
     Args:
         path: an image file of `SUFFIXES`, recognised by its content.
         channels: 1 or 3.
-        white: the value, above 0, that means white in files deeper than 8 bits: see `probe_images`; None: no such files
+        scale: black and white of files deeper than 8 bits: see `scales.probe_images`; None: there are no such files
 
     Returns:
         uint8 (H, W, channels), contiguous and writable.
 
     Raises:
         InputError: the file is missing, empty, cut short, above 400 megapixels or no image; the sentence names it.
-        ValueError: `channels` or `white` is out of its range, or the file is deeper than 8 bits and `white` is None.
+        ValueError: `channels` or `scale` is out of its range, or the file is deeper than 8 bits and `scale` is None.
     """
-    _check_wanted(channels, white)
-    return _eight_bits(_decode(path)[0], channels, white)
+    _check_wanted(channels, scale)
+    return _eight_bits(_decode(path)[0], channels, scale)
 
 
-def read_resized(path: str | Path, size: int, *, channels: int, white: float | None = None) -> np.ndarray:
+def read_resized(path: str | Path, size: int, *, channels: int, scale: Scale | None = None) -> np.ndarray:
     """Read an image at the size of a network, as training and prediction both see it.
 
     It is ``resize_image(read_image(path), size)``, except for a JPEG that is much larger: that is decoded at 1/2, 1/4
@@ -64,7 +68,7 @@ def read_resized(path: str | Path, size: int, *, channels: int, white: float | N
         path: as for `read_image`.
         size: the side of a square.
         channels: 1 or 3.
-        white: as for `read_image`.
+        scale: as for `read_image`.
 
     Returns:
         uint8 (size, size, channels).
@@ -73,109 +77,68 @@ def read_resized(path: str | Path, size: int, *, channels: int, white: float | N
         InputError: as `read_image`.
         ValueError: as `read_image`.
     """
-    _check_wanted(channels, white)
-    return resize_image(_eight_bits(_decode(path, least=SPARE * size)[0], channels, white), size)
+    _check_wanted(channels, scale)
+    return resize_image(_eight_bits(_decode(path, least=SPARE * size)[0], channels, scale), size)
 
 
-def _check_wanted(channels: int, white: float | None) -> None:
-    if channels not in (1, 3) or (white is not None and not white > 0):
-        raise ValueError(f"channels must be 1 or 3 and white above 0, got {channels} and {white}")
+def _check_wanted(channels: int, scale: Scale | None) -> None:
+    if channels not in (1, 3) or (scale is not None and not scale.white > scale.black):
+        raise ValueError(f"channels must be 1 or 3 and white above black, got {channels} and {scale}")
 
 
-def _eight_bits(pixels: np.ndarray, channels: int, white: float | None) -> np.ndarray:
+def _eight_bits(pixels: np.ndarray, channels: int, scale: Scale | None) -> np.ndarray:
     pixels = np.ascontiguousarray(_colours(pixels))
     if pixels.dtype != np.uint8:
-        if white is None:  # any value taken for granted would make such files black, or white, in silence
-            raise ValueError("the file is deeper than 8 bits; say what white is (images.probe_images finds it)")
-        scaled = np.multiply(pixels, 255, dtype=np.float64)
-        scaled /= white
+        if scale is None:  # any value taken for granted would make such files black, or white, in silence
+            raise ValueError("the file is deeper than 8 bits; say what black and white are (see scales.probe_images)")
+        scaled = np.subtract(pixels, scale.black, dtype=np.float64)
+        scaled *= 255
+        scaled /= scale.white - scale.black
+        if pixels.dtype.kind == "f":
+            scaled[~np.isfinite(pixels)] = 0
         pixels = np.rint(scaled, out=scaled).clip(0, 255, out=scaled).astype(np.uint8)
     if pixels.shape[2] == channels:
         return pixels
     return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[..., None] if channels == 1 else np.repeat(pixels, 3, axis=2)
 
 
-def probe_images(paths: Iterable[str | Path]) -> tuple[int, float]:
-    """Find the two constants of a whole data set that `read_image` needs.
-
-    Files of at most 8 bits are decoded only until the first colour image is found; deeper ones always. `white` is
-    about the deeper files alone: `read_image` leaves 8-bit files of a mixed data set as they are.
+def read_deep(path: str | Path) -> np.ndarray | None:
+    """Read the values of a file deeper than 8 bits as they are stored; of another one only the header, and give None.
 
     Args:
-        paths: at least one image file.
+        path: as for `read_image`.
 
     Returns:
-        (in_channels, white). in_channels is 1 if every image is gray (one channel, or R, G and B within 2 levels at
-        every pixel), else 3. white is 255 if no file is deeper than 8 bits, 1 if the deeper ones are floats of at
-        most 1, else the smallest of `WHITES` that is at least their peak (the peak itself above the last): the value
-        that all but the brightest thousandth of each file stay within. A hot pixel so does not darken a data set.
-
-    Raises:
-        InputError: a file cannot be read, there is none, or floats of at most 1 are mixed with whole numbers.
-    """
-    gray, peaks, path = True, [], None
-    for path in paths:
-        with _opened(path) as (_, header):
-            deep = _is_deep(header)
-            plain = header.image is not None and header.image.mode in ("1", "L", "LA", "La")
-        if deep or (gray and not plain):
-            pixels = _colours(_decode(path)[0])
-            gray = gray and _is_gray(pixels)
-            peaks += [_peak(pixels)] if deep else []
-    if path is None:
-        raise InputError("There is no image to look at; check the data folder")
-    return (1 if gray else 3), choose_white(peaks, Path(path).parent)
-
-
-def measure_peak(path: str | Path) -> Peak | None:
-    """The brightest value of a file deeper than 8 bits; None of another one, of which only the header is read.
-
-    Args:
-        path: an image file of `SUFFIXES`, recognised by its content.
-
-    Returns:
-        The kind of its values ("u" whole numbers, "f" floats), and the one that all but the brightest thousandth of
-        them stay within.
+        (H, W, 1 or 3), whole numbers or floats, without alpha.
 
     Raises:
         InputError: as `read_image`.
     """
     with _opened(path) as (_, header):
-        deep = _is_deep(header)
-    return _peak(_colours(_decode(path)[0])) if deep else None
+        deep = np.dtype(header.sample).itemsize > 1
+    return _colours(_decode(path)[0]) if deep else None
 
 
-def choose_white(peaks: Iterable[Peak], folder: Path) -> float:
-    """The ``white`` of `probe_images` for a data set.
+def looks_gray(path: str | Path) -> bool:
+    """Whether an image has one channel, or R, G and B within 2 levels (of 255, for floats) at every pixel.
 
     Args:
-        peaks: of `measure_peak`, of its files deeper than 8 bits.
-        folder: where they are, for the message.
+        path: as for `read_image`; decoded only where its header does not tell.
 
     Raises:
-        InputError: floats of at most 1 are mixed with whole numbers.
-
-    Example:
-        >>> choose_white([], Path()), choose_white([("u", 4000.0), ("u", 300.0)], Path())
-        (255.0, 4095.0)
+        InputError: as `read_image`.
     """
-    highest: dict[str, float] = {}
-    for kind, peak in peaks:
-        highest[kind] = max(highest.get(kind, 0.0), peak)
-    if len(highest) == 2 and highest["f"] <= 1:
-        raise InputError(f"{folder}: floats up to 1 are mixed with whole numbers; save all images alike")
-    peak = max(highest.values(), default=0.0)
-    ladder = (1, *WHITES, peak) if set(highest) == {"f"} else (*WHITES, peak)
-    return float(next(white for white in ladder if white >= peak))
+    with _opened(path) as (_, header):
+        if header.image is not None and header.image.mode in ("1", "L", "LA", "La"):
+            return True
+    return is_gray(_colours(_decode(path)[0]))
 
 
-def _is_deep(header: Header) -> bool:
-    return np.dtype(header.sample).itemsize > 1
-
-
-def _peak(colours: np.ndarray) -> Peak:
-    rank = int(np.ceil((1 - HOT) * (colours.size - 1)))
-    return colours.dtype.kind, float(np.partition(colours, rank, axis=None)[rank])
+def is_gray(colours: np.ndarray) -> bool:
+    """As `looks_gray`, of (H, W, 1 or 3) values."""
+    planes = np.moveaxis(np.nan_to_num(colours) if colours.dtype.kind == "f" else colours, 2, 0)
+    levels = 2 / 255 * planes.max() if colours.dtype.kind == "f" else 2
+    return bool((reduce(np.maximum, planes) - reduce(np.minimum, planes) <= levels).all())
 
 
 def read_mask(path: str | Path) -> np.ndarray:
@@ -217,6 +180,10 @@ def read_mask_levels(path: str | Path) -> tuple[np.ndarray, float]:
         InputError: as `read_image`.
     """
     pixels, kind = _decode(path)
+    if pixels.dtype.kind == "f":
+        pixels = np.nan_to_num(pixels, nan=0, posinf=0, neginf=0)
+    if pixels.dtype.kind != "u":
+        pixels = _unsigned(pixels)
     colours, alpha = _colours(pixels), pixels[..., -1]
     plane = reduce(np.maximum, np.moveaxis(colours, 2, 0))
     if pixels.shape[2] in (2, 4) and (colours == colours[0, 0]).all() and (alpha != alpha[0, 0]).any():
@@ -298,7 +265,7 @@ def _opened(path: str | Path) -> Iterator[tuple[BinaryIO, Header]]:
 
 
 def _decode(path: str | Path, *, least: int | None = None) -> tuple[np.ndarray, str]:
-    """Give unsigned or float (H, W, C) and the format's name; C = 1 gray, 2 gray and alpha, 3 RGB, 4 RGB and alpha.
+    """Give (H, W, C) as it is stored and the format's name; C = 1 gray, 2 gray and alpha, 3 RGB, 4 RGB and alpha.
 
     A JPEG may come at 1/2, 1/4 or 1/8 of its size, but with at least ``least`` pixels in both directions.
     """
@@ -312,11 +279,14 @@ def _decode(path: str | Path, *, least: int | None = None) -> tuple[np.ndarray, 
         elif header.kind == "DICOM":
             pixels = decode_dicom(file)
     pixels = np.atleast_3d(pixels).astype(header.sample, copy=False)
-    if pixels.dtype.kind == "i":
-        pixels = pixels.clip(min=0).astype(header.sample.replace("i", "u"))
-    elif pixels.dtype.kind == "f":
-        pixels = np.nan_to_num(pixels, nan=0, posinf=0, neginf=0).clip(min=0)
+    if pixels.dtype == np.int8:
+        pixels = _unsigned(pixels)
     return _turned(pixels, header.orientation), header.kind
+
+
+def _unsigned(pixels: np.ndarray) -> np.ndarray:
+    """Whole numbers or floats without what is below 0."""
+    return pixels.clip(min=0).astype(pixels.dtype.str.replace("i", "u"))
 
 
 def _by_pillow(header: Header) -> np.ndarray:
@@ -352,12 +322,6 @@ def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 def _colours(pixels: np.ndarray) -> np.ndarray:
     return pixels[..., : 1 if pixels.shape[2] < 3 else 3]
-
-
-def _is_gray(colours: np.ndarray) -> bool:
-    planes = np.moveaxis(colours, 2, 0)
-    levels = 2 if colours.dtype.kind == "u" else 2 / 255 * colours.max()
-    return bool((reduce(np.maximum, planes) - reduce(np.minimum, planes) <= levels).all())
 
 
 def _background_top(plane: np.ndarray) -> float:

@@ -104,7 +104,7 @@ def build_model(config: Config, *, pretrained: bool = True) -> nn.Module:
         InputError: if smp is missing, an encoder or architecture is unknown, or pretrained weights cannot be had.
     """
     if config.in_channels is None:
-        raise ValueError("in_channels is None; fill it in from the data (images.probe_images) before building")
+        raise ValueError("in_channels is None; fill it in from the data (scales.probe_images) before building")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.member_seed)
         return _build(config, pretrained=pretrained)

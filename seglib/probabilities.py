@@ -16,7 +16,7 @@ from seglib.ahead import map_ahead
 from seglib.allocator import keep_freed_memory
 from seglib.config import Config
 from seglib.errors import InputError
-from seglib.images import image_size, read_resized
+from seglib.images import Scale, image_size, read_resized
 from seglib.memory import is_out_of_memory
 from seglib.models import autocast, scale_images
 from seglib.progress import track
@@ -225,11 +225,12 @@ def _read_inputs(path: str, configs: list[Config]) -> Inputs:
     """A file as each network wants it, uint8 (C, S, S), and its own height and width; like wants are met once."""
     inputs: dict[tuple, Tensor] = {}
     for config in configs:
-        key = (config.in_channels, config.white, config.image_size)
+        key = (config.in_channels, config.black, config.white, config.image_size)
         if key not in inputs:
-            resized = read_resized(path, config.image_size, channels=config.in_channels, white=config.white)
+            scale = Scale(config.black, config.white)
+            resized = read_resized(path, config.image_size, channels=config.in_channels, scale=scale)
             inputs[key] = torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1)))
-    wanted = [inputs[config.in_channels, config.white, config.image_size] for config in configs]
+    wanted = [inputs[config.in_channels, config.black, config.white, config.image_size] for config in configs]
     return wanted, image_size(path)
 
 

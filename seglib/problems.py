@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from seglib.cases import Cases, describe_cases, label_others
-from seglib.checks import drop_working, find_sample_cases, find_white, inspect_images, inspect_samples, refuse_empty
+from seglib.checks import drop_working, find_sample_cases, find_scale, inspect_images, inspect_samples, refuse_empty
 from seglib.duplicates import find_pairs, iterate_pairs
 from seglib.errors import InputError, Problem
 from seglib.folds import GROUPS_NAME, find_groups, read_folds, read_groups
@@ -83,8 +83,8 @@ def inspect_data(data_dir: Path, *, folds: Path | None = None) -> Findings:
     images, misnamed = find_test_images(data_dir)
     if samples.empty and not unpaired:
         raise InputError(f"{data_dir} holds no training images; add some, or name another folder")
-    white = find_white(samples)
-    train, test = inspect_samples(samples, white=white), inspect_images(images, white=white)
+    scale = find_scale(samples)
+    train, test = inspect_samples(samples, scale=scale), inspect_images(images, scale=scale)
     refuse_empty(train)
     cases = find_sample_cases(train)
     found = [*unpaired, *misnamed, *judge_samples(train, test), *_judge_groups(data_dir, samples, train, cases)]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from seglib.checks import drop_working, inspect_images, measure_test_images
+from seglib.images import Scale
 from seglib.mounts import is_hidden_rerun
 from seglib.probabilities import Member, predict_member_maps
 from seglib.samples import find_test_images, list_test_images
@@ -19,12 +20,12 @@ Failures = dict[str, str]  # sample_id -> why it cannot be predicted
 SAID_AT_MOST = 5  # failures named one by one
 
 
-def list_requested(data_dir: Path, *, white: float) -> tuple[pd.DataFrame, Failures]:
+def list_requested(data_dir: Path, *, scale: Scale) -> tuple[pd.DataFrame, Failures]:
     """The test images a submission is made for.
 
     Args:
         data_dir: the data set.
-        white: that of the run.
+        scale: that of the run.
 
     Returns:
         The table of ``checks.measure_test_images``; and, in a hidden rerun, what ``sample_submission.csv`` asks for
@@ -34,13 +35,13 @@ def list_requested(data_dir: Path, *, white: float) -> tuple[pd.DataFrame, Failu
         InputError: outside a rerun, if there are no test images, or one cannot be read.
     """
     if not is_hidden_rerun():
-        return measure_test_images(list_test_images(data_dir), white=white), {}
+        return measure_test_images(list_test_images(data_dir), scale=scale), {}
     images, _ = find_test_images(data_dir)
     template = find_template(data_dir)
     wanted = match_ids(read_template(template)[1], set(images["sample_id"])) if template else list(images["sample_id"])
     failures = dict.fromkeys(sorted(set(wanted) - set(images["sample_id"])), "is not among the test images")
     asked = images[images["sample_id"].isin(wanted)].reset_index(drop=True)
-    table = inspect_images(asked, white=white)
+    table = inspect_images(asked, scale=scale)
     troubled = table[table["image_trouble"].notna()]
     failures |= {
         name: str(trouble) for name, trouble in zip(troubled["sample_id"], troubled["image_trouble"], strict=True)

@@ -11,6 +11,7 @@ from seglib import batches
 from seglib.batches import SeededSampler, augments_on_device, make_loaders
 from seglib.cache import Cache, build_cache
 from seglib.config import make_config
+from seglib.images import Scale
 from seglib.ranks import Rank
 from seglib.samples import list_samples
 
@@ -206,7 +207,7 @@ def test_validation_comes_in_order_whole_and_as_it_is(loaders):
 
 def test_all_folds_share_one_cache_and_each_row_is_its_own_sample(phantoms, tmp_path, tiny):
     samples = list_samples(phantoms)
-    whole = build_cache(samples, tmp_path, size=32, channels=3, white=255.0)
+    whole = build_cache(samples, tmp_path, size=32, channels=3, scale=Scale(0, 255.0))
     for held_out in (slice(0, 5), slice(9, 14)):
         val = samples[held_out].reset_index(drop=True)
         train = samples.drop(index=samples[held_out].index).reset_index(drop=True)

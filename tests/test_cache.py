@@ -9,10 +9,10 @@ import pytest
 from seglib import cache
 from seglib.cache import build_cache
 from seglib.errors import InputError
-from seglib.images import read_image, read_mask, resize_image, resize_mask
+from seglib.images import Scale, read_image, read_mask, resize_image, resize_mask
 from seglib.samples import list_samples
 
-SIZE = {"size": 32, "channels": 3, "white": 255}
+SIZE = {"size": 32, "channels": 3, "scale": Scale(0, 255)}
 
 
 def caches(folder):
@@ -38,7 +38,9 @@ def test_a_second_call_reads_no_file(phantoms, tmp_path, monkeypatch):
     assert np.array_equal(first.images, again.images)
 
 
-@pytest.mark.parametrize("change", [{"size": 64}, {"channels": 1}, {"white": 4095}])
+@pytest.mark.parametrize(
+    "change", [{"size": 64}, {"channels": 1}, {"scale": Scale(0, 4095)}, {"scale": Scale(-9, 255)}]
+)
 def test_another_setting_is_another_cache(phantoms, tmp_path, change):
     samples = list_samples(phantoms)
     build_cache(samples, tmp_path, **SIZE)

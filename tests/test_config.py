@@ -132,3 +132,11 @@ def test_where_a_run_computes_makes_no_other_run_of_it():
     assert find_difference(ours, Config()) is None
     assert find_difference(ours, dataclasses.replace(ours, tta=2)) == "tta"
     assert find_difference(ours, dataclasses.replace(ours, tile=64)) == "tile"
+
+
+def test_white_is_above_black_where_it_is_known():
+    assert make_config("baseline", black=300).white is None
+    assert make_config("baseline", black=-1024, white=-24).black == -1024
+    for black, white in ((255, 255), (0, -1)):
+        with pytest.raises(InputError, match=f"it must be above black, which is {black}"):
+            make_config("baseline", black=black, white=white)

@@ -15,7 +15,8 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, SecondaryCaptu
 
 from seglib.dicom import decode_dicom, read_dicom_header
 from seglib.errors import InputError
-from seglib.images import image_size, measure_peak, probe_images, read_image, read_mask, read_resized
+from seglib.images import Scale, image_size, read_image, read_mask, read_resized
+from seglib.scales import measure_values, probe_images
 
 OTHERS = Path(pydicom.__file__).parent / "data" / "test_files"
 
@@ -66,15 +67,15 @@ def test_eight_bits_are_read_as_they_are_stored(write):
     path = write(pixels)
     np.testing.assert_array_equal(read_image(path, channels=1)[..., 0], pixels)
     assert image_size(path) == (3, 2)
-    assert probe_images([path]) == (1, 255)
-    assert measure_peak(path) is None
+    assert probe_images([path]) == (1, Scale(0, 255))
+    assert measure_values(path) is None
 
 
 def test_deeper_values_are_told_apart_by_the_white_of_the_data_set(write):
     path = write(u16([[0, 4095], [2048, 100]]), bits=12)
-    assert measure_peak(path) == ("u", 4095)
-    assert probe_images([path]) == (1, 4095)
-    assert read_image(path, channels=1, white=4095)[..., 0].tolist() == [[0, 255], [128, 6]]
+    assert measure_values(path) == (True, 0, 4095, None)
+    assert probe_images([path]) == (1, Scale(0, 4095))
+    assert read_image(path, channels=1, scale=Scale(0, 4095))[..., 0].tolist() == [[0, 255], [128, 6]]
 
 
 def test_a_window_takes_what_it_spans_from_black_to_white(write):
@@ -82,7 +83,7 @@ def test_a_window_takes_what_it_spans_from_black_to_white(write):
     path = write(values, bits=12, WindowCenter=50, WindowWidth=100)
     # PS3.3 C.11.2.1.2.1: ((x - 49.5) / 99 + 0.5) * 255 between 0 and 99
     assert decode(path).tolist() == [[0, 3, 64, 129], [193, 252, 255, 255]]
-    assert measure_peak(path) is None
+    assert measure_values(path) is None
 
 
 def test_of_several_windows_the_first_counts_and_it_is_in_rescaled_values(write):
@@ -186,7 +187,7 @@ def test_masks_are_read_as_other_masks_are(write):
 def test_the_network_sees_what_is_read(write):
     values = np.arange(64 * 48, dtype=np.uint16).reshape(64, 48)
     path = write(values, bits=12)
-    assert read_resized(path, 16, channels=3, white=4095).shape == (16, 16, 3)
+    assert read_resized(path, 16, channels=3, scale=Scale(0, 4095)).shape == (16, 16, 3)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +201,7 @@ def test_the_network_sees_what_is_read(write):
 )
 def test_what_holds_no_picture_is_refused_in_one_sentence(capfd, name, reason):
     with pytest.raises(InputError, match=reason) as error:
-        read_image(OTHERS / name, channels=1, white=255)
+        read_image(OTHERS / name, channels=1, scale=Scale(0, 255))
     assert str(error.value).startswith(str(OTHERS / name))
     assert "\n" not in str(error.value)
     assert capfd.readouterr().err == ""

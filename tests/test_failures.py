@@ -16,6 +16,7 @@ from seglib.failures import (
     measure_difficulty,
     measure_files,
 )
+from seglib.images import Scale
 from seglib.metrics import iou_score
 from seglib.samples import list_samples
 
@@ -110,11 +111,11 @@ def test_thin_images_are_measured_too():
 
 def test_files_are_measured_in_their_order_gray_ones_among_them(phantoms):
     samples = list_samples(phantoms)
-    table = measure_files(samples["image_path"], samples["mask_path"], white=255)
+    table = measure_files(samples["image_path"], samples["mask_path"], scale=Scale(0, 255))
     assert list(table) == ["border_sides", "contrast", "dark_lines", "dark_corners"]
     assert len(table) == 20
     assert (table["contrast"] > 25).all()
-    backwards = measure_files(samples["image_path"][::-1], samples["mask_path"][::-1], white=255)
+    backwards = measure_files(samples["image_path"][::-1], samples["mask_path"][::-1], scale=Scale(0, 255))
     assert backwards[::-1].reset_index(drop=True).equals(table)
 
 

@@ -13,15 +13,15 @@ from seglib.errors import InputError
 from seglib.images import (
     SPARE,
     SUFFIXES,
+    Scale,
     image_size,
-    measure_peak,
-    probe_images,
     read_image,
     read_mask,
     read_resized,
     resize_image,
     resize_mask,
 )
+from seglib.scales import measure_values, probe_images
 from seglib.synthetic import draw_phantom
 
 pytestmark = pytest.mark.filterwarnings("error")  # no warning of Pillow's reaches the user
@@ -137,7 +137,7 @@ def test_gray_survives_the_formats_of_older_sets(save, suffix):
     pixels = noise((20, 30))
     path = save("a" + suffix, pixels, **LOSSY.get(suffix, {}))
     np.testing.assert_array_equal(read_image(path, channels=1)[..., 0], pixels)
-    assert probe_images([path]) == (1, 255)
+    assert probe_images([path]) == (1, Scale(0, 255))
     assert image_size(path) == (20, 30)
 
 
@@ -150,16 +150,16 @@ def test_a_bitmap_is_black_and_white(tmp_path):
 def test_the_twelve_bits_of_a_pgm_reach_from_black_to_white(tmp_path):
     header = b"P5 3 1 4095\n"
     (tmp_path / "a.pgm").write_bytes(header + np.array([0, 2048, 4095], ">u2").tobytes())
-    assert probe_images([tmp_path / "a.pgm"]) == (1, 65535)
-    assert read_image(tmp_path / "a.pgm", channels=1, white=65535)[..., 0].tolist() == [[0, 128, 255]]
+    assert probe_images([tmp_path / "a.pgm"]) == (1, Scale(0, 65535))
+    assert read_image(tmp_path / "a.pgm", channels=1, scale=Scale(0, 65535))[..., 0].tolist() == [[0, 128, 255]]
 
 
 def test_sixteen_bits_survive_jpeg_2000(save):
     pixels = noise((20, 30), np.uint16)
     pixels[0, 0] = 65535
     path = save("a.jp2", pixels)
-    assert measure_peak(path)[0] == "u"
-    np.testing.assert_array_equal(read_image(path, channels=1, white=65535)[..., 0], np.rint(pixels / 257))
+    assert measure_values(path).high > 65000
+    np.testing.assert_array_equal(read_image(path, channels=1, scale=Scale(0, 65535))[..., 0], np.rint(pixels / 257))
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp", ".jp2", ".pgm"])
@@ -235,8 +235,8 @@ def test_cmyk_becomes_rgb(save, name):
 
 def test_16_bit_cmyk_becomes_rgb_and_counts_as_8_bit(save_tiff):
     path = save_tiff("a.tif", u16([[(0, 65535, 65535, 0), (0, 0, 0, 0)]]), tags={262: 5})
-    assert read_image(path, channels=3, white=65535).tolist() == [[[255, 0, 0], [255, 255, 255]]]
-    assert probe_images([path]) == (3, 255.0)
+    assert read_image(path, channels=3, scale=Scale(0, 65535)).tolist() == [[[255, 0, 0], [255, 255, 255]]]
+    assert probe_images([path]) == (3, Scale(0, 255.0))
 
 
 def test_of_a_multi_page_tiff_the_first_page_is_read(tmp_path):
@@ -258,8 +258,8 @@ def test_compressed_tiff_is_read(save, compression):
 @pytest.mark.parametrize("name", ["a.png", "a.tif"])
 def test_16_bit_gray_is_scaled_by_white_and_clipped(save_cv2, name):
     path = save_cv2(name, u16([[0, 257, 2048, 4095, 65535]]))
-    assert read_image(path, channels=1, white=4095)[0, :, 0].tolist() == [0, 16, 128, 255, 255]
-    assert read_image(path, channels=1, white=65535)[0, :, 0].tolist() == [0, 1, 8, 16, 255]
+    assert read_image(path, channels=1, scale=Scale(0, 4095))[0, :, 0].tolist() == [0, 16, 128, 255, 255]
+    assert read_image(path, channels=1, scale=Scale(0, 65535))[0, :, 0].tolist() == [0, 1, 8, 16, 255]
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif"])
@@ -268,22 +268,22 @@ def test_16_bit_colour_keeps_its_order_and_all_its_bits(save_cv2, name, channels
     # With white = 1023 the low byte decides: a reader that first cuts to 8 bits gives 0 or 255 only.
     pixels = u16([[[1023, 512, 100, 9], [0, 4, 1000, 65535]]])[..., :channels]
     path = save_cv2(name, pixels)
-    assert read_image(path, channels=3, white=1023).tolist() == [[[255, 128, 25], [0, 1, 249]]]
+    assert read_image(path, channels=3, scale=Scale(0, 1023)).tolist() == [[[255, 128, 25], [0, 1, 249]]]
 
 
 def test_16_bit_gray_with_alpha_is_read_from_png(tmp_path):
     rows = b"\0" + struct.pack(">4H", 512, 65535, 1023, 0)
     body = chunk(b"IHDR", struct.pack(">LLBBBBB", 2, 1, 16, 4, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(rows))
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + body + chunk(b"IEND", b""))
-    assert read_image(tmp_path / "a.png", channels=1, white=1023).tolist() == [[[128], [255]]]
+    assert read_image(tmp_path / "a.png", channels=1, scale=Scale(0, 1023)).tolist() == [[[128], [255]]]
 
 
 def test_8_bit_images_are_not_scaled_whatever_white_is(save):
-    assert read_image(save("a.png", u8([[100, 255]])), channels=1, white=4095).tolist() == [[[100], [255]]]
+    assert read_image(save("a.png", u8([[100, 255]])), channels=1, scale=Scale(0, 4095)).tolist() == [[[100], [255]]]
 
 
 def test_an_image_is_not_scaled_by_its_own_maximum(save_cv2):
-    assert read_image(save_cv2("a.png", u16([[0, 100]])), channels=1, white=65535).max() == 0
+    assert read_image(save_cv2("a.png", u16([[0, 100]])), channels=1, scale=Scale(0, 65535)).max() == 0
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -300,22 +300,22 @@ def test_an_image_is_not_scaled_by_its_own_maximum(save_cv2):
 )
 def test_negative_values_are_black_and_both_byte_orders_are_read(save_tiff, order, dtype, values, white, expected):
     path = save_tiff("a.tif", np.array([values], dtype), order=order)
-    assert read_image(path, channels=1, white=white)[0, :, 0].tolist() == expected
+    assert read_image(path, channels=1, scale=Scale(0, white))[0, :, 0].tolist() == expected
 
 
 def test_unsigned_32_bit_values_above_the_signed_range_are_not_negative(save_tiff):
     path = save_tiff("a.tif", np.array([[0, 2**31, 2**32 - 1]], np.uint32))
-    assert read_image(path, channels=1, white=2**32 - 1)[0, :, 0].tolist() == [0, 128, 255]
+    assert read_image(path, channels=1, scale=Scale(0, 2**32 - 1))[0, :, 0].tolist() == [0, 128, 255]
 
 
 def test_float_colour_is_read(save_tiff):
     path = save_tiff("a.tif", np.array([[[0, 0.2, 1.0]]], np.float32))
-    assert read_image(path, channels=3, white=1.0).tolist() == [[[0, 51, 255]]]
+    assert read_image(path, channels=3, scale=Scale(0, 1.0)).tolist() == [[[0, 51, 255]]]
 
 
 def test_what_is_no_number_is_black(save_tiff):
     path = save_tiff("a.tif", np.array([[np.nan, np.inf, -np.inf, 1]], np.float32))
-    assert read_image(path, channels=1, white=1.0)[0, :, 0].tolist() == [0, 0, 0, 255]
+    assert read_image(path, channels=1, scale=Scale(0, 1.0))[0, :, 0].tolist() == [0, 0, 0, 255]
 
 
 def test_big_tiff_is_read(save_tiff):
@@ -338,8 +338,8 @@ def test_a_deep_tiff_stored_plane_by_plane_is_refused_and_not_misread(save_tiff)
 
 @pytest.mark.parametrize(("channels", "white"), [(2, 255), (4, 255), (3, 0), (3, -1), (3, float("nan"))])
 def test_channels_and_white_out_of_range_are_refused(save, channels, white):
-    with pytest.raises(ValueError, match="channels must be 1 or 3 and white above 0"):
-        read_image(save("a.png", u8([[1]])), channels=channels, white=white)
+    with pytest.raises(ValueError, match="channels must be 1 or 3 and white above black"):
+        read_image(save("a.png", u8([[1]])), channels=channels, scale=Scale(0, white))
 
 
 @pytest.mark.parametrize("orientation", [1, 6])
@@ -376,7 +376,9 @@ def test_exif_orientation_turns_16_bit_tiff(save_tiff, capfd, orientation, order
     pixels = noise(shape, np.uint16)
     path = save_tiff("a.tif", pixels, order=order, tags={274: orientation})
     expected = np.atleast_3d(TURNS[orientation](pixels))
-    np.testing.assert_array_equal(read_image(path, channels=expected.shape[2], white=65535), np.rint(expected / 257))
+    np.testing.assert_array_equal(
+        read_image(path, channels=expected.shape[2], scale=Scale(0, 65535)), np.rint(expected / 257)
+    )
     assert image_size(path) == expected.shape[:2]
     assert capfd.readouterr().err == ""
 
@@ -384,9 +386,9 @@ def test_exif_orientation_turns_16_bit_tiff(save_tiff, capfd, orientation, order
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
 def test_exif_behind_the_pixels_of_a_png_counts(save_cv2, depth):
     path = save_cv2("a.png", noise((5, 9, 3), depth))
-    upright, data = read_image(path, channels=3, white=65535), path.read_bytes()
+    upright, data = read_image(path, channels=3, scale=Scale(0, 65535)), path.read_bytes()
     path.write_bytes(data[:-12] + chunk(b"eXIf", exif_block(6).tobytes().removeprefix(b"Exif\0\0")) + data[-12:])
-    np.testing.assert_array_equal(read_image(path, channels=3, white=65535), np.rot90(upright, -1))
+    np.testing.assert_array_equal(read_image(path, channels=3, scale=Scale(0, 65535)), np.rot90(upright, -1))
     assert image_size(path) == (9, 5)
 
 
@@ -419,7 +421,7 @@ def test_the_size_needs_the_header_only(save, name):
 
 def test_gray_8_bit_images_are_one_channel_with_white_255(save):
     paths = [save("a.png", u8([[1, 2]])), save("b.jpg", np.full((8, 8), 9, np.uint8)), save("c.bmp", u8([[3]]))]
-    assert probe_images(paths) == (1, 255.0)
+    assert probe_images(paths) == (1, Scale(0, 255.0))
 
 
 @pytest.mark.parametrize(("colour", "in_channels"), [((100, 102, 101), 1), ((100, 103, 101), 3), ((103, 101, 100), 3)])
@@ -439,7 +441,7 @@ def test_alpha_does_not_make_an_image_coloured(save):
     [(0, 255), (255, 255), (256, 1023), (1023, 1023), (1024, 4095), (4096, 16383), (16384, 65535), (65535, 65535)],
 )
 def test_white_is_the_smallest_step_that_holds_the_largest_value(save_cv2, peak, white):
-    assert probe_images([save_cv2("a.png", u16([[0, peak]])), save_cv2("b.tif", u16([[0, 0]]))]) == (1, white)
+    assert probe_images([save_cv2("a.png", u16([[0, peak]])), save_cv2("b.tif", u16([[0, 0]]))]) == (1, Scale(0, white))
 
 
 @pytest.mark.parametrize(("hot", "white"), [(0, 4095), (2, 4095), (3, 65535), (9, 65535)])
@@ -447,44 +449,47 @@ def test_a_hot_pixel_does_not_darken_a_data_set_but_more_than_a_thousandth_count
     pixels = np.full((50, 50), 3000, np.uint16)
     pixels.flat[:hot] = 60000
     path = save_cv2("a.png", pixels)
-    assert probe_images([path]) == (1, white)
+    assert probe_images([path]) == (1, Scale(0, white))
     brightest = min(int(pixels.max()), white)
-    assert read_image(path, channels=1, white=white).max() == round(brightest * 255 / white)
+    assert read_image(path, channels=1, scale=Scale(0, white)).max() == round(brightest * 255 / white)
 
 
 def test_white_of_32_bit_images_is_found(save_tiff):
-    assert probe_images([save_tiff("a.tif", np.array([[0, 70000]], np.int32))]) == (1, 2**32 - 1)
+    assert probe_images([save_tiff("a.tif", np.array([[0, 70000]], np.int32))]) == (1, Scale(0, 2**32 - 1))
 
 
 @pytest.mark.parametrize(("peak", "white"), [(0.3, 1), (1.0, 1), (1.5, 255), (300, 1023), (1e12, 1e12)])
 def test_white_of_floats_is_one_or_a_step(save_tiff, peak, white):
-    path = save_tiff("a.tif", np.array([[-3, peak]], np.float64))
-    assert probe_images([path]) == (1, white)
+    path = save_tiff("a.tif", np.array([[0, peak]], np.float64))
+    assert probe_images([path]) == (1, Scale(0, white))
 
 
 def test_float_colours_are_told_from_gray(save_tiff):
     gray = save_tiff("a.tif", np.full((2, 2, 3), 0.5, np.float32))
-    assert probe_images([gray]) == (1, 1.0)
-    assert probe_images([gray, save_tiff("b.tif", np.array([[[0.5, 0.4, 0.5]]], np.float32))]) == (3, 1.0)
+    assert probe_images([gray]) == (1, Scale(0, 1.0))
+    assert probe_images([gray, save_tiff("b.tif", np.array([[[0.5, 0.4, 0.5]]], np.float32))]) == (3, Scale(0, 1.0))
 
 
 def test_the_maximum_is_taken_over_all_deep_images_even_after_a_colour_image(tmp_path, save, save_cv2):
     colour = save("a.png", u8([[[255, 0, 0]]]))
-    assert probe_images([colour, save_cv2("b.png", u16([[700]]))]) == (3, 1023.0)
-    assert probe_images([colour, tmp_path / "b.png", save_cv2("c.tif", u16([[[1, 2, 5000]]]))]) == (3, 16383.0)
+    assert probe_images([colour, save_cv2("b.png", u16([[700]]))]) == (3, Scale(0, 1023.0))
+    assert probe_images([colour, tmp_path / "b.png", save_cv2("c.tif", u16([[[1, 2, 5000]]]))]) == (
+        3,
+        Scale(0, 16383.0),
+    )
 
 
 def test_a_data_set_that_mixes_8_and_16_bits_keeps_both_readable(save, save_cv2):
     paths = [save("a.png", u8([[0, 255]])), save_cv2("b.png", u16([[0, 4095]]))]
-    in_channels, white = probe_images(paths)
-    assert (in_channels, white) == (1, 4095.0)
-    assert [read_image(path, channels=1, white=white).ravel().tolist() for path in paths] == [[0, 255]] * 2
+    in_channels, scale = probe_images(paths)
+    assert (in_channels, scale) == (1, Scale(0, 4095))
+    assert [read_image(path, channels=1, scale=scale).ravel().tolist() for path in paths] == [[0, 255]] * 2
 
 
 def test_after_a_colour_image_8_bit_files_are_not_decoded(save):
     colour, broken = save("a.png", u8([[[255, 0, 0]]])), save("b.png", noise((40, 60, 3)))
     broken.write_bytes(broken.read_bytes()[:-2000])
-    assert probe_images([colour, broken]) == (3, 255.0)
+    assert probe_images([colour, broken]) == (3, Scale(0, 255.0))
     with pytest.raises(InputError, match=r"b\.png"):
         probe_images([broken, colour])
 
@@ -502,10 +507,10 @@ def test_a_deep_file_without_a_white_is_refused_and_an_8_bit_one_needs_none(save
         assert read(plain).max() == 255
 
 
-def test_the_peak_of_a_deep_file_is_that_of_its_colours(save, save_cv2, save_tiff):
-    assert measure_peak(save("a.png", u8([[255]]))) is None
-    assert measure_peak(save_cv2("b.png", u16([[[1, 2, 5000, 60000]]]))) == ("u", 5000)
-    assert measure_peak(save_tiff("c.tif", np.array([[-3, 0.25]], np.float32))) == ("f", 0.25)
+def test_the_values_of_a_deep_file_are_those_of_its_colours(save, save_cv2, save_tiff):
+    assert measure_values(save("a.png", u8([[255]]))) is None
+    assert measure_values(save_cv2("b.png", u16([[[1, 2, 5000, 60000]]]))) == (True, 1, 5000, None)
+    assert measure_values(save_tiff("c.tif", np.array([[-3, 0.25]], np.float32))) == (False, -3, 0.25, None)
 
 
 def test_floats_up_to_one_among_whole_numbers_are_refused_as_no_white_fits_both(save_tiff):
@@ -833,7 +838,7 @@ def test_a_folder_is_refused_by_name(tmp_path):
 def test_a_file_cut_short_is_refused_by_name_and_without_noise(save_cv2, capfd, name, shape, depth, kept):
     path = save_cv2(name, noise(shape, depth))
     path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
-    for read in (lambda: read_image(path, channels=3, white=65535), lambda: read_mask(path)):
+    for read in (lambda: read_image(path, channels=3, scale=Scale(0, 65535)), lambda: read_mask(path)):
         with pytest.raises(InputError, match=r"a\.\w+: the image cannot be read") as error:
             read()
         assert not isinstance(error.value.__cause__, Warning)
@@ -845,7 +850,7 @@ def test_a_file_cut_short_is_refused_by_name_and_without_noise(save_cv2, capfd, 
 def test_older_formats_cut_short_are_refused_by_name_and_without_noise(save, capfd, suffix, kept):
     path = save("a" + suffix, noise((60, 90) if suffix != ".ppm" else (60, 90, 3)))
     path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
-    for read in (lambda: read_image(path, channels=3, white=65535), lambda: read_mask(path)):
+    for read in (lambda: read_image(path, channels=3, scale=Scale(0, 65535)), lambda: read_mask(path)):
         with pytest.raises(InputError, match=r"a\.\w+: the image cannot be read"):
             read()
         assert capfd.readouterr().err == ""
@@ -916,7 +921,7 @@ def test_eight_threads_read_what_one_reads(save, save_cv2, save_tiff):
     paths *= 10
 
     def read(path):
-        return read_image(path, channels=3, white=65535), read_mask(path), image_size(path)
+        return read_image(path, channels=3, scale=Scale(0, 65535)), read_mask(path), image_size(path)
 
     with ThreadPoolExecutor(8) as pool:
         for alone, together in zip(map(read, paths), pool.map(read, paths), strict=True):
@@ -1001,6 +1006,6 @@ def test_a_large_jpeg_cut_short_is_refused_at_reduced_size_too(tmp_path):
 
 def test_a_deep_image_is_resized_as_it_is_read(save_cv2):
     path = save_cv2("a.png", np.full((90, 90), 2048, np.uint16))
-    assert (read_resized(path, 8, channels=1, white=4095) == 128).all()
+    assert (read_resized(path, 8, channels=1, scale=Scale(0, 4095)) == 128).all()
     with pytest.raises(ValueError, match="white"):
-        read_resized(path, 8, channels=1, white=0)
+        read_resized(path, 8, channels=1, scale=Scale(0, 0))

@@ -17,7 +17,7 @@ from seglib import predictions, probabilities
 from seglib.checkpoints import load_members
 from seglib.config import make_config
 from seglib.errors import InputError
-from seglib.images import image_size, read_image, read_mask, resize_image
+from seglib.images import Scale, image_size, read_image, read_mask, resize_image
 from seglib.models import build_model, scale_images
 from seglib.predictions import predict_images
 from seglib.probabilities import average_maps, predict_member_maps
@@ -94,7 +94,7 @@ def test_a_mask_is_what_the_rules_make_of_the_map_at_the_size_of_the_file(images
 
 
 def test_masks_of_test_images_are_those_of_the_submission(phantoms, members, tmp_path):
-    test, _ = list_requested(phantoms, white=255)
+    test, _ = list_requested(phantoms, scale=Scale(0, 255))
     rles = {
         name: encode_rle(make_mask(average_maps(maps), RULES)) for name, maps in predict_requested(members, test, {})
     }

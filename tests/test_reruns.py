@@ -7,6 +7,7 @@ import pytest
 
 from seglib import probabilities, reruns
 from seglib.errors import InputError
+from seglib.images import Scale
 from seglib.models import build_model
 from seglib.probabilities import predict_member_maps
 from seglib.reruns import describe_failures, list_requested, predict_requested
@@ -33,14 +34,14 @@ def ask_for(data, *ids):
 
 def test_a_rerun_predicts_what_the_template_asks_for_in_that_set_alone(data, rerun):
     ask_for(data, "test_0002.png", "gone", "test_0000")
-    images, failures = list_requested(data, white=255)
+    images, failures = list_requested(data, scale=Scale(0, 255))
     assert images["sample_id"].tolist() == ["test_0000", "test_0002"]
     assert {"height", "width"} <= set(images)
     assert failures == {"gone": "is not among the test images"}
 
 
 def test_a_rerun_without_a_template_predicts_all_there_is(data, rerun):
-    images, failures = list_requested(data, white=255)
+    images, failures = list_requested(data, scale=Scale(0, 255))
     assert len(images) == 4
     assert failures == {}
 
@@ -51,34 +52,34 @@ def test_deep_test_images_are_measured_by_the_white_of_the_run(data, monkeypatch
         monkeypatch.setenv("KAGGLE_IS_COMPETITION_RERUN", "1")
     path = next((data / "Test" / "Image").glob("test_0002.png"))
     cv2.imwrite(str(path), np.full((20, 30), 1000, np.uint16))
-    images, _ = list_requested(data, white=4000)
+    images, _ = list_requested(data, scale=Scale(0, 4000))
     assert images["green"][2] == pytest.approx(1000 / 4000 * 255, abs=0.5)
 
 
 def test_a_file_cut_short_is_a_failure_in_a_rerun_and_an_error_elsewhere(data, rerun, monkeypatch):
     path = next((data / "Test" / "Image").glob("test_0001.*"))
     path.write_bytes(path.read_bytes()[:100])
-    images, failures = list_requested(data, white=255)
+    images, failures = list_requested(data, scale=Scale(0, 255))
     assert images["sample_id"].tolist() == ["test_0000", "test_0002", "test_0003"]
     assert list(failures) == ["test_0001"]
     assert path.name in failures["test_0001"]
     monkeypatch.delenv("KAGGLE_IS_COMPETITION_RERUN")
     with pytest.raises(InputError, match=path.name):
-        list_requested(data, white=255)
+        list_requested(data, scale=Scale(0, 255))
 
 
 @pytest.mark.parametrize("ids", [(), ("a", "b")])
 def test_a_rerun_survives_that_there_are_no_test_images(data, rerun, members, ids):
     shutil.rmtree(data / "Test")
     ask_for(data, *ids)
-    images, failures = list_requested(data, white=255)
+    images, failures = list_requested(data, scale=Scale(0, 255))
     assert len(images) == 0
     assert list(failures) == list(ids)
     assert list(predict_requested(members, images, failures)) == []
 
 
 def test_one_image_that_cannot_be_predicted_costs_no_other(data, rerun, members, monkeypatch):
-    images, failures = list_requested(data, white=255)
+    images, failures = list_requested(data, scale=Scale(0, 255))
     whole = dict(predict_requested(members, images, failures))
     assert failures == {}
     read = probabilities.read_resized
@@ -100,7 +101,7 @@ def test_one_image_that_cannot_be_predicted_costs_no_other(data, rerun, members,
 
 
 def test_a_rerun_predicts_what_is_predicted_elsewhere(data, rerun, members, monkeypatch):
-    images, _ = list_requested(data, white=255)
+    images, _ = list_requested(data, scale=Scale(0, 255))
     found = dict(predict_requested(members, images, {}))
     for name, maps in zip(images["sample_id"], predict_member_maps(members, list(images["image_path"])), strict=True):
         np.testing.assert_array_equal(found[name], maps)

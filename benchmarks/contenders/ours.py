@@ -21,10 +21,10 @@ from contenders.network import ENCODER, WIDTHS
 from seglib.allocator import keep_freed_memory
 from seglib.batches import Batch, make_loaders
 from seglib.config import Config, make_config
-from seglib.images import probe_images
 from seglib.models import autocast, build_model
 from seglib.probabilities import predict_probabilities
 from seglib.ranks import ALONE
+from seglib.scales import probe_images
 from seglib.warps import augment_batch
 
 PRESETS = {name: {"preset": "baseline", "width": width} for name, width in WIDTHS.items()}
