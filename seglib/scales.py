@@ -95,8 +95,8 @@ def choose_scale(found: Iterable[Values], folder: Path) -> Scale:
     low, high = min((values.low for values in found), default=0), max((values.high for values in found), default=0)
     if low < 0:
         return _around_foreground([values.foreground for values in found if values.foreground is not None], low, high)
-    ladder = (1, *WHITES, high) if len(floats) == len(found) and found else (*WHITES, high)
-    return Scale(0.0, float(next(white for white in ladder if white >= high)))
+    steps = (1, *WHITES, high) if floats else (*WHITES, high)
+    return Scale(0.0, float(next(white for white in steps if white >= high)))
 
 
 def _around_foreground(foregrounds: list[np.ndarray], low: float, high: float) -> Scale:

@@ -303,6 +303,11 @@ def test_negative_values_are_black_and_both_byte_orders_are_read(save_tiff, orde
     assert read_image(path, channels=1, scale=Scale(0, white))[0, :, 0].tolist() == expected
 
 
+def test_signed_bytes_are_no_deep_file(save_tiff):
+    path = save_tiff("a.tif", np.array([[-5, 3, 127]], np.int8))
+    assert read_image(path, channels=1)[0, :, 0].tolist() == [0, 3, 127]
+
+
 def test_unsigned_32_bit_values_above_the_signed_range_are_not_negative(save_tiff):
     path = save_tiff("a.tif", np.array([[0, 2**31, 2**32 - 1]], np.uint32))
     assert read_image(path, channels=1, scale=Scale(0, 2**32 - 1))[0, :, 0].tolist() == [0, 128, 255]
@@ -514,9 +519,12 @@ def test_the_values_of_a_deep_file_are_those_of_its_colours(save, save_cv2, save
 
 
 def test_floats_up_to_one_among_whole_numbers_are_refused_as_no_white_fits_both(save_tiff):
-    paths = [save_tiff("a.tif", np.array([[0.5]], np.float32)), save_tiff("b.tif", u16([[9]]))]
-    with pytest.raises(InputError, match="floats up to 1 are mixed with whole numbers"):
-        probe_images(paths)
+    for peak in (0.5, 1):
+        paths = [save_tiff("a.tif", np.array([[peak]], np.float32)), save_tiff("b.tif", u16([[9]]))]
+        with pytest.raises(InputError, match="floats up to 1 are mixed with whole numbers"):
+            probe_images(paths)
+    paths = [save_tiff("a.tif", np.array([[1.5]], np.float32)), save_tiff("b.tif", u16([[300]]))]
+    assert probe_images(paths)[1] == Scale(0, 1023)
 
 
 # --- read_mask -------------------------------------------------------------------------------------------------------

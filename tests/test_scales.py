@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from seglib.checks import find_scale
-from seglib.images import Scale, read_image, read_mask
+from seglib.images import Scale, is_gray, read_image, read_mask, read_mask_levels
 from seglib.scales import STEPS, Values, choose_scale, measure_values, probe_images
 
 
@@ -115,12 +115,39 @@ def test_the_foreground_is_looked_at_only_where_values_are_negative(save):
     assert measure_values(save("c.png", mask), path) is None
 
 
-def test_a_mask_has_nothing_below_nought(save):
-    assert read_mask(save("a.tif", np.array([[-7, 0, 1]], np.int32))).tolist() == [[0, 0, 1]]
-    assert read_mask(save("b.tif", np.array([[-7, 0, 0.7, np.nan]], np.float32))).tolist() == [[0, 0, 1, 0]]
+def test_a_mask_has_nothing_below_nought_and_nothing_that_is_no_number(save):
+    whole = save("a.tif", np.array([[-7, 0, 1]], np.int32))
+    assert read_mask(whole).tolist() == [[0, 0, 1]]
+    assert read_mask_levels(whole)[0].tolist() == [[0, 0, 1]]
+    floats = save("b.tif", np.array([[-7, 0, 100, 200, np.nan, np.inf]], np.float32))
+    assert read_mask(floats).tolist() == [[0, 0, 0, 1, 0, 0]]
+    assert read_mask_levels(floats)[0].tolist() == [[0, 0, 100, 200, 0, 0]]
+
+
+def test_a_palette_may_have_colours(tmp_path):
+    image = Image.fromarray(np.array([[[200, 0, 0], [0, 0, 0]]], np.uint8)).quantize(2)
+    assert image.mode == "P"
+    image.save(tmp_path / "a.png")
+    assert probe_images([tmp_path / "a.png"]) == (3, Scale(0, 255))
 
 
 def test_one_file_with_negative_values_sets_the_scale_of_all():
     foreground = np.linspace(10, 20, STEPS)
     found = [Values(True, -100, 400, foreground), Values(True, 0, 900)]
     assert choose_scale(found, None) == (pytest.approx(5, abs=0.1), pytest.approx(25, abs=0.1))
+
+
+def test_what_is_no_number_has_no_colour():
+    colours = np.full((2, 2, 3), 0.5, np.float32)
+    colours[0, 0] = np.nan
+    assert is_gray(colours)
+    colours[1, 1, 0] = 0.6
+    assert not is_gray(colours)
+
+
+@pytest.mark.parametrize("scale", [Scale(5, 5), Scale(9, 3), Scale(-1, -2)])
+def test_white_is_above_black(save, scale):
+    path = save("a.tif", np.array([[0, 1]], np.int32))
+    with pytest.raises(ValueError, match="white above black"):
+        read_image(path, channels=1, scale=scale)
+    assert read_image(path, channels=1, scale=Scale(-2, -1))[0, :, 0].tolist() == [255, 255]
