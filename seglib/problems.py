@@ -14,7 +14,7 @@ from seglib.duplicates import find_pairs, iterate_pairs
 from seglib.errors import InputError, Problem
 from seglib.folds import GROUPS_NAME, find_groups, read_folds, read_groups
 from seglib.images import read_mask
-from seglib.oddities import find_inverted, find_odd_images
+from seglib.oddities import find_exchanged, find_inverted, find_odd_images
 from seglib.samples import find_test_images, is_called_alike, pair_samples
 
 SEVERITIES = ("error", "warning", "note")  # stops a run; look at it; how the set is
@@ -43,6 +43,7 @@ KINDS = {
     "inverted mask": Kind("warning", True),
     "full mask": Kind("warning", True),
     "empty mask": Kind("warning", False),
+    "inverted masks": Kind("warning", False),
     "odd image": Kind("warning", True),
     "near-duplicate": Kind("warning", False),
     "more than two values": Kind("warning", False),
@@ -262,7 +263,7 @@ def _judge_masks(train: pd.DataFrame) -> list[Problem]:
     if whole.empty:
         return []
     inverted = find_inverted(whole)
-    found = []
+    found = find_exchanged(whole)
     for row, upside_down in zip(whole.itertuples(), inverted, strict=True):
         path, share = Path(row.mask_path), f"covers {100 * row.mask_share:.4g} % of the image"
         if row.mask_share == 0:

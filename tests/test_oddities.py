@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from seglib import oddities
-from seglib.oddities import find_inverted
+from seglib.oddities import find_exchanged, find_inverted
 
 
 def test_an_inverted_mask_lies_where_the_others_do_not():
@@ -30,6 +30,26 @@ def test_a_few_inverted_masks_do_not_hide_themselves_in_the_mean():
     half = cv2.circle(np.zeros((32, 32), np.float32), (16, 16), 4, 1, -1)
     mixed = pd.DataFrame({"small_mask": [half] * 4 + [disc] * 5, "border_share": [1.0] * 9})
     assert not find_inverted(mixed).any()
+
+
+@pytest.mark.parametrize(
+    ("border", "share", "told"),
+    [
+        ([1.0] * 9, [0.8] * 9, True),
+        ([0.8] * 6 + [0.0] * 2, [0.8] * 8, True),  # three quarters of them
+        ([0.8] * 6 + [0.7] * 4, [0.8] * 10, False),
+        ([0.8] * 6 + [0.0] * 4, [0.8] * 6 + [0.0, 0.0, 0.0, 0.5], True),  # empty ones do not count
+        ([1.0] * 9, [1.0] * 9, False),  # full ones have no background
+        ([0.1] * 9, [0.2] * 9, False),
+        ([], [], False),
+    ],
+)
+def test_a_set_whose_masks_are_all_inverted_is_told(border, share, told):
+    table = pd.DataFrame({"mask_path": "Mask/a.png", "border_share": border, "mask_share": share})
+    found = find_exchanged(table)
+    assert [(problem.problem, problem.file.name) for problem in found] == ([("inverted masks", "Mask")] if told else [])
+    if told and len(border) == 8:
+        assert "all around in 6 of 8 masks" in found[0].sentence
 
 
 def test_masks_and_images_are_judged_alike_in_blocks_of_any_size(monkeypatch):
