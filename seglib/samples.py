@@ -2,8 +2,9 @@
 
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pandas as pd
 
@@ -111,7 +112,7 @@ def list_images(folder: Path) -> pd.DataFrame:
     """
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}; name the one that holds the images")
-    images, problems = _files_by_stem(folder)
+    images, problems = _name_files(folder, sorted(os.listdir(folder)))
     if problems:
         raise InputError(problems[0].sentence)
     if not images:
@@ -165,14 +166,23 @@ def _folder(parent: Path, *words: str) -> Path:
 
 
 def _files_by_stem(folder: Path, left_out: Collection[Path] = ()) -> tuple[dict[str, str], list[Problem]]:
-    """Names of image files by their stems: text, as a hundred thousand paths would be a hundred megabytes."""
-    passed_over = {path.name for path in left_out if path.parent == folder}
+    """Image files below a folder, in folders of patients too: see `_name_files`."""
+    passed_over = {str(path.relative_to(folder)) for path in left_out if path.is_relative_to(folder)}
+    return _name_files(folder, (name for name in _walk(str(folder)) if name not in passed_over))
+
+
+def _name_files(folder: Path, names: Iterable[str]) -> tuple[dict[str, str], list[Problem]]:
+    """Paths relative to a folder by their stems, and what is wrong with them.
+
+    The stem of ``P01/scan.png`` is ``P01_scan``. Paths are text, as a hundred thousand of pathlib's would be a hundred
+    megabytes.
+    """
     found: dict[str, str] = {}
     unread: dict[str, str] = {}
     problems = []
-    for name in sorted(os.listdir(folder)):
-        stem, suffix = os.path.splitext(name)
-        if name.startswith(".") or name in passed_over:
+    for name in names:
+        stem, suffix = os.path.splitext(name.replace(os.sep, "_"))
+        if name.startswith("."):
             continue
         if suffix.lower() not in SUFFIXES:
             unread |= {stem: name} if suffix.lower() in UNREAD else {}
@@ -187,6 +197,20 @@ def _files_by_stem(folder: Path, left_out: Collection[Path] = ()) -> tuple[dict[
             cure = "save it as PNG, or move it out of this folder"
             problems.append(Problem(folder / name, "unread format", "is in a format that is not read", cure))
     return found, problems
+
+
+def _walk(folder: str) -> Iterator[str]:
+    """Files below a folder, relative to it, in order; not what is hidden, nor what archives of a Mac leave behind."""
+    for place, inner, names in os.walk(folder, onerror=_refuse_folder, followlinks=True):
+        inner[:] = sorted(name for name in inner if not name.startswith((".", "__")))
+        start = "" if place == folder else os.path.relpath(place, folder) + os.sep
+        yield from (start + name for name in sorted(names) if not name.startswith("."))
+
+
+def _refuse_folder(error: OSError) -> NoReturn:
+    raise InputError(
+        f"{error.filename} cannot be looked into ({error.strerror}); change its permissions or move it away"
+    )
 
 
 def _tabulate(folder: Path | None, names: dict[str, str]) -> pd.DataFrame:

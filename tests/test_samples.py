@@ -1,4 +1,5 @@
 import tracemalloc
+from pathlib import Path
 
 import pytest
 
@@ -67,6 +68,51 @@ def test_a_second_mask_of_an_image_is_no_mask_without_image(tmp_path):
     assert samples["sample_id"].tolist() == ["a (1)", "b"]
     assert [problem.problem for problem in problems] == ["two masks"]
     assert "draw all in one file" in problems[0].sentence
+
+
+def test_folders_of_patients_are_looked_into(tmp_path):
+    data = make_tree(tmp_path, ["z.png"], ["z.png"])
+    files = ["Train/Image/P1/s1.png", "Train/Image/P1/s2.png", "Train/Image/P2/left/s1.jpg", "Test/Image/P3/s1.png"]
+    files += ["Train/Mask/P1/s1_mask.png", "Train/Mask/P1_s2.png", "Train/Mask/P2/left/s1.png"]
+    for name in [*files, "Train/Image/.ipynb_checkpoints/z.png", "Train/Mask/__MACOSX/z.png", "Train/Image/P1/.s3.png"]:
+        (data / name).parent.mkdir(parents=True, exist_ok=True)
+        (data / name).touch()
+    samples, problems = pair_samples(data)
+    assert problems == []
+    assert samples["sample_id"].tolist() == ["P1_s1", "P1_s2", "P2_left_s1", "z"]
+    for column, part in (("image_path", "Image"), ("mask_path", "Mask")):
+        expected = [str(data / name) for name in sorted(files) if name.startswith(f"Train/{part}")]
+        assert sorted(samples[column]) == sorted([*expected, str(data / "Train" / part / "z.png")])
+    assert "P3_s1" in list_test_images(data)["sample_id"].tolist()
+    assert [path.name for path in map(Path, list_images(data / "Train" / "Image")["image_path"])] == ["z.png"]
+
+
+def test_files_in_folders_of_patients_are_left_out_and_blamed_by_their_paths(tmp_path):
+    data = make_tree(tmp_path, ["P1_s1.png", "b.png"], ["P1_s1.png", "b.png"])
+    for name in ("Image/P1/s1.png", "Image/P1/s2.nii", "Mask/P2/s1.png"):
+        (data / "Train" / name).parent.mkdir(exist_ok=True)
+        (data / "Train" / name).touch()
+    problems = {str(problem.file.relative_to(data)): problem.problem for problem in pair_samples(data)[1]}
+    assert sorted(problems.values()) == ["no image", "same name", "unread format"]
+    assert problems["Train/Mask/P2/s1.png"] == "no image"
+    assert problems["Train/Image/P1/s2.nii"] == "unread format"
+    (data / "leave_out.csv").write_text("\n".join(["file", *problems]))
+    assert pair_samples(data)[1] == []
+
+
+def test_a_folder_that_is_a_link_is_followed_and_one_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    data = make_tree(tmp_path / "set", ["a.png"], ["a.png", "P1_b.png"])
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "b.png").touch()
+    (data / "Train" / "Image" / "P1").symlink_to(tmp_path / "elsewhere")
+    assert list_samples(data)["sample_id"].tolist() == ["P1_b", "a"]
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("os.scandir", refuse)
+    with pytest.raises(InputError, match=r"Train/Image cannot be looked into \(Permission denied\); change"):
+        pair_samples(data)
 
 
 def test_missing_folders_are_named(tmp_path):
