@@ -2,12 +2,28 @@
 
 import warnings
 from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import BinaryIO
 
 import numpy as np
 
 AIR = -1024  # Hounsfield units: nothing is darker in a scan whose values may be negative
+
+
+def is_unnamed_dicom(path: str | Path) -> bool:
+    """Whether a file is DICOM though its name has no ending, or one of digits: so archives of hospitals name them.
+
+    The table of contents that lies beside them, ``DICOMDIR``, is none of them.
+    """
+    name = Path(path).name
+    if Path(name).suffix.strip(".0123456789") or name.upper() == "DICOMDIR":
+        return False
+    try:
+        with open(path, "rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:  # a folder, or a file that nobody may read
+        return False
 
 
 def read_dicom_header(file: BinaryIO) -> tuple[tuple[int, int], str]:

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import pandas as pd
 
+from seglib.dicom import is_unnamed_dicom
 from seglib.errors import InputError, Problem
 from seglib.images import SUFFIXES
 from seglib.names import match_names
@@ -181,9 +182,11 @@ def _name_files(folder: Path, names: Iterable[str]) -> tuple[dict[str, str], lis
     unread: dict[str, str] = {}
     problems = []
     for name in names:
-        stem, suffix = os.path.splitext(name.replace(os.sep, "_"))
         if name.startswith("."):
             continue
+        stem, suffix = os.path.splitext(name.replace(os.sep, "_"))
+        if suffix.lower() not in SUFFIXES and is_unnamed_dicom(folder / name):
+            stem, suffix = stem + suffix, ".dcm"
         if suffix.lower() not in SUFFIXES:
             unread |= {stem: name} if suffix.lower() in UNREAD else {}
             continue

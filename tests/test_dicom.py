@@ -16,6 +16,7 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, SecondaryCaptu
 from seglib.dicom import decode_dicom, read_dicom_header
 from seglib.errors import InputError
 from seglib.images import Scale, image_size, read_image, read_mask, read_resized
+from seglib.samples import list_images, list_samples
 from seglib.scales import measure_values, probe_images
 
 OTHERS = Path(pydicom.__file__).parent / "data" / "test_files"
@@ -211,6 +212,22 @@ def test_files_that_stretch_the_rules_are_read_without_a_word():
     code = f"from seglib.images import read_image; read_image({str(OTHERS / 'MR_small_padded.dcm')!r}, channels=1)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_files_without_an_ending_are_found_by_what_they_hold(write, tmp_path):
+    folder = tmp_path / "set" / "Train"
+    for part in ("Image", "Mask"):
+        (folder / part).mkdir(parents=True)
+        for name in ("IM0001", "1.2.840.5", "1.2.840.6"):
+            write(np.array([[0, 1], [1, 1]], np.uint8)).rename(folder / part / name)
+        write(np.zeros((2, 2), np.uint8)).rename(folder / part / "DICOMDIR")
+        write(np.zeros((2, 2), np.uint8)).rename(folder / part / "backup.old")
+        (folder / part / "README").write_text("no image " * 20)
+        (folder / part / "dump.7").mkdir()
+    samples = list_samples(tmp_path / "set")
+    assert samples["sample_id"].tolist() == ["1.2.840.5", "1.2.840.6", "IM0001"]
+    assert read_mask(samples["mask_path"][0]).tolist() == [[0, 1], [1, 1]]
+    assert list_images(folder / "Image")["sample_id"].tolist() == ["1.2.840.5", "1.2.840.6", "IM0001"]
 
 
 def test_pydicom_is_imported_by_the_first_dicom_file_and_no_sooner():

@@ -28,7 +28,7 @@ ALLOWED = {
     "history": LEAF,
     "figures": set(),
     "names": set(),
-    "samples": LEAF | {"images", "names", "paths"},
+    "samples": LEAF | {"dicom", "images", "names", "paths"},
     "folds": LEAF | {"paths"},
     "duplicates": {"scratch"},
     "cases": {"scratch"},
