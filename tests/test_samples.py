@@ -74,7 +74,13 @@ def test_folders_of_patients_are_looked_into(tmp_path):
     data = make_tree(tmp_path, ["z.png"], ["z.png"])
     files = ["Train/Image/P1/s1.png", "Train/Image/P1/s2.png", "Train/Image/P2/left/s1.jpg", "Test/Image/P3/s1.png"]
     files += ["Train/Mask/P1/s1_mask.png", "Train/Mask/P1_s2.png", "Train/Mask/P2/left/s1.png"]
-    for name in [*files, "Train/Image/.ipynb_checkpoints/z.png", "Train/Mask/__MACOSX/z.png", "Train/Image/P1/.s3.png"]:
+    for name in [
+        *files,
+        "Train/Image/.ipynb_checkpoints/z.png",
+        "Train/Mask/__MACOSX/z.png",
+        "Train/Image/P1/.s3.png",
+        "Train/Image/P1/.old/s1.png",
+    ]:
         (data / name).parent.mkdir(parents=True, exist_ok=True)
         (data / name).touch()
     samples, problems = pair_samples(data)
