@@ -48,7 +48,7 @@ def wait_for_epoch(process, file, count):
     while process.poll() is None:
         for log in (file.parent / "out").glob("*/run.log"):
             epochs = [line for line in log.read_text().splitlines() if line.startswith("epoch ")]
-            cells = [one for one in family(process) if str(log.parent) in one.cmdline()]
+            cells = [one for one in family(process) if str(log.parent) in words(one)]
             if count <= len(epochs) < 12 and cells:
                 return cells[0]
         time.sleep(0.2)
@@ -56,7 +56,14 @@ def wait_for_epoch(process, file, count):
 
 
 def family(process):
-    return [one for one in psutil.Process(process.pid).children(recursive=True) if one.status() != "zombie"]
+    return [one for one in psutil.Process(process.pid).children(recursive=True) if words(one)]
+
+
+def words(process):
+    try:
+        return process.cmdline()  # none of a zombie
+    except psutil.NoSuchProcess:  # it ended while it was looked at
+        return []
 
 
 @pytest.fixture(scope="module")
