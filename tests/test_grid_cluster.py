@@ -58,8 +58,11 @@ def test_leaving_early_stops_everything_and_nobody_else_could_have_listened(comm
         assert {next(events).name, next(events).name} == {"a", "b"}
         while not all(one.log.exists() and one.log.read_text() for one in commands.values()):
             time.sleep(0.1)
-        jobs = [child for child in me.children(recursive=True) if any(JOB in word for word in child.cmdline())]
-        family = [me, *(child for child in me.children(recursive=True) if child not in jobs)]
+        described = psutil.process_iter(["pid", "cmdline"])  # of one that ends meanwhile they are None
+        below = {child.pid for child in me.children(recursive=True)}
+        lasting = [one for one in described if one.pid in below and one.info["cmdline"]]
+        jobs = [one for one in lasting if any(JOB in word for word in one.info["cmdline"])]
+        family = [me, *(one for one in lasting if one not in jobs)]
         ears = {link.laddr.ip for one in family for link in one.net_connections("inet") if link.status == "LISTEN"}
         workers = {job.parent() for job in jobs}
     assert ears == {cluster.HERE}
