@@ -61,10 +61,8 @@ def inspect_samples(samples: pd.DataFrame, *, scale: Scale) -> pd.DataFrame:
         `duplicates`), ``digest`` (equal only for images of equal pixels), ``small_mask`` (float32, `MASK_SIDE` x
         `MASK_SIDE`, mean of the mask over areas), ``levels`` (how many values the mask file holds), ``between`` (share
         of its pixels that have neither its smallest nor its largest value), ``background_top`` (the largest value that
-        was read as background), ``image_trouble`` and ``mask_trouble`` (a
-        `Problem`, or None).
-        What could not be read is missing. Thumbnails and small masks are each a `scratch.Row`, as memory may be too
-        small for them all.
+        was read as background), ``image_trouble`` and ``mask_trouble`` (a `Problem`, or None). What could not be read
+        is missing. Thumbnails and small masks are each a `scratch.Row`, as memory may be too small for them all.
     """
     return _collect(partial(_inspect_sample, scale=scale), samples, "checking samples")
 

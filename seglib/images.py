@@ -131,10 +131,10 @@ def looks_gray(path: str | Path) -> bool:
     with _opened(path) as (_, header):
         if header.image is not None and header.image.mode in ("1", "L", "LA", "La"):
             return True
-    return is_gray(_colours(_decode(path)[0]))
+    return are_gray(_colours(_decode(path)[0]))
 
 
-def is_gray(colours: np.ndarray) -> bool:
+def are_gray(colours: np.ndarray) -> bool:
     """As `looks_gray`, of (H, W, 1 or 3) values."""
     planes = np.moveaxis(np.nan_to_num(colours) if colours.dtype.kind == "f" else colours, 2, 0)
     levels = 2 / 255 * planes.max() if colours.dtype.kind == "f" else 2

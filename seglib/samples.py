@@ -14,7 +14,8 @@ from seglib.images import SUFFIXES
 from seglib.names import match_names
 from seglib.paths import find_folder, find_part
 
-MASK_ENDING = re.compile(r"_(mask|segmentation)(_\d+)?$", re.IGNORECASE)  # what a mask's stem may add to its image's
+MASK_ENDING = re.compile(r"_(mask|segmentation)$", re.IGNORECASE)  # what a mask's stem may add to its image's
+MASK_NUMBER = re.compile(r"(_mask|_segmentation)_\d+$", re.IGNORECASE)  # of the second mask of an image, and on
 # images of formats that nobody here reads; other files, such as notes and Thumbs.db, are passed over
 UNREAD = (".heic", ".avif", ".svs", ".npy", ".npz", ".mat", ".nii", ".gz", ".mha", ".mhd", ".nrrd")
 LEFT_OUT_NAME = "leave_out.csv"  # in the data folder: files to pass over, as `seglib check --fix-list` writes it
@@ -149,14 +150,21 @@ def list_masks(folder: Path) -> dict[str, Path]:
         folder: holds masks, or is a data set or its ``Test`` folder and holds a folder ``Mask``.
 
     Raises:
-        InputError: if two masks have one name.
+        InputError: if two masks have one name, or are of one image.
     """
     for words in (("test", "testing"), ("mask",)):
         folder = find_part(folder, *words) or folder
     masks, problems = _files_by_stem(folder)
     if problems:
         raise InputError(problems[0].sentence)
-    return {_strip_ending(stem): folder / name for stem, name in masks.items()}
+    found: dict[str, Path] = {}
+    for stem, name in masks.items():
+        path = found.setdefault(_strip_ending(stem), folder / name)
+        if path != folder / name:
+            raise InputError(
+                f"{folder / name} and {path.name} both are masks of {_strip_ending(stem)}; keep one of them"
+            )
+    return found
 
 
 def _folder(parent: Path, *words: str) -> Path:
@@ -191,7 +199,7 @@ def _name_files(folder: Path, names: Iterable[str]) -> tuple[dict[str, str], lis
             unread |= {stem: name} if suffix.lower() in UNREAD else {}
             continue
         if stem in found:
-            fact = f"has the same name as {found[stem]} but for its ending"
+            fact = f"has the same name as {found[stem]} but for its ending or folder"
             problems.append(Problem(folder / name, "same name", fact, "keep one of them"))
             continue
         found[stem] = name
@@ -225,11 +233,17 @@ def _strip_ending(stem: str) -> str:
     return MASK_ENDING.sub("", stem)
 
 
+def _find_owner(stem: str, images: Collection[str]) -> str:
+    """The image that a mask is called after, or would be."""
+    numbered = _strip_ending(MASK_NUMBER.sub(r"\1", stem))
+    return next((image for image in (stem, _strip_ending(stem), numbered) if image in images), _strip_ending(stem))
+
+
 def _masks_by_image(
     folder: Path, images: dict[str, str], left_out: Collection[Path]
 ) -> tuple[dict[str, str], list[Problem]]:
     files, problems = _files_by_stem(folder, left_out)
-    owners = {stem: stem if stem in images else _strip_ending(stem) for stem in files}
+    owners = {stem: _find_owner(stem, images) for stem in files}
     if not images.keys() & owners.values():
         owners |= match_names(images, files)
     masks: dict[str, str] = {}

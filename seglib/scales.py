@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from seglib.errors import InputError
-from seglib.images import Scale, is_gray, looks_gray, read_deep, read_mask
+from seglib.images import Scale, are_gray, looks_gray, read_deep, read_mask
 
 WHITES = (255, 1023, 4095, 16383, 65535, 2**32 - 1)  # of 8, 10, 12, 14, 16 and 32 bits
 HOT = 1e-3  # share of a file's values that may be above white: hot pixels; or below black
@@ -45,7 +45,7 @@ def probe_images(image_paths: Iterable[str | Path], mask_paths: Iterable[str | P
     gray, found, path = True, [], None
     for path, mask_path in zip_longest(image_paths, mask_paths):
         values = read_deep(path)
-        gray = gray and (looks_gray(path) if values is None else is_gray(values))
+        gray = gray and (looks_gray(path) if values is None else are_gray(values))
         found += [] if values is None else [_describe(values, mask_path)]
     if path is None:
         raise InputError("There is no image to look at; check the data folder")

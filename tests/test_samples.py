@@ -145,6 +145,15 @@ def test_reference_masks_are_found_from_the_set_its_test_folder_or_their_own(tmp
         assert list_masks(folder) == {"a": tmp_path / "Test" / "Mask" / "a_Segmentation.png"}
 
 
+def test_two_references_of_one_image_are_refused_and_a_number_is_part_of_the_name(tmp_path):
+    for name in ("a_mask.png", "b_mask_1.png"):
+        (tmp_path / name).touch()
+    assert sorted(list_masks(tmp_path)) == ["a", "b_mask_1"]
+    (tmp_path / "a.png").touch()
+    with pytest.raises(InputError, match=r"a_mask\.png and a\.png both are masks of a; keep one"):
+        list_masks(tmp_path)
+
+
 def test_what_is_listed_as_left_out_is_passed_over(tmp_path):
     data = make_tree(tmp_path, ["a.png", "b.png", "c.png"], ["a.png", "b.png"])
     for text in (

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from seglib.checks import find_scale
-from seglib.images import Scale, is_gray, read_image, read_mask, read_mask_levels
+from seglib.images import Scale, are_gray, read_image, read_mask, read_mask_levels
 from seglib.scales import STEPS, Values, choose_scale, measure_values, probe_images
 
 
@@ -140,9 +140,9 @@ def test_one_file_with_negative_values_sets_the_scale_of_all():
 def test_what_is_no_number_has_no_colour():
     colours = np.full((2, 2, 3), 0.5, np.float32)
     colours[0, 0] = np.nan
-    assert is_gray(colours)
+    assert are_gray(colours)
     colours[1, 1, 0] = 0.6
-    assert not is_gray(colours)
+    assert not are_gray(colours)
 
 
 @pytest.mark.parametrize("scale", [Scale(5, 5), Scale(9, 3), Scale(-1, -2)])
