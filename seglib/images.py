@@ -137,8 +137,10 @@ def looks_gray(path: str | Path) -> bool:
 def are_gray(colours: np.ndarray) -> bool:
     """As `looks_gray`, of (H, W, 1 or 3) values."""
     planes = np.moveaxis(np.nan_to_num(colours) if colours.dtype.kind == "f" else colours, 2, 0)
-    levels = 2 / 255 * planes.max() if colours.dtype.kind == "f" else 2
-    return bool((reduce(np.maximum, planes) - reduce(np.minimum, planes) <= levels).all())
+    range_ = reduce(np.maximum, planes) - reduce(np.minimum, planes)
+    if colours.dtype.kind == "f":
+        return bool((range_ <= 2 / 255 * np.abs(planes).max()).all())
+    return bool((range_.view(range_.dtype.str.replace("i", "u")) <= 2).all())  # a signed range may overflow
 
 
 def read_mask(path: str | Path) -> np.ndarray:

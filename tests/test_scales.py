@@ -151,3 +151,10 @@ def test_white_is_above_black(save, scale):
     with pytest.raises(ValueError, match="white above black"):
         read_image(path, channels=1, scale=scale)
     assert read_image(path, channels=1, scale=Scale(-2, -1))[0, :, 0].tolist() == [255, 255]
+
+
+def test_negative_values_have_no_colour_of_their_own():
+    assert are_gray(np.array([[[-5.0], [-1.0]]], np.float32))
+    assert are_gray(np.array([[[-7, -6, -5]]], np.int16))
+    assert not are_gray(np.array([[[-30000, 0, 30000]]], np.int16))  # their range is more than 16 bits with a sign hold
+    assert not are_gray(np.array([[[-3.0, -1.0, -2.0]]], np.float32))
