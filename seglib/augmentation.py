@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from seglib.config import Config
+from seglib.config import SYMMETRIES, Config
 from seglib.warps import PATCH
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # before its import, which otherwise asks the network
@@ -76,7 +76,7 @@ def make_strong_transform(channels: int, symmetries: int = 8) -> Transform:
 
 def _square_symmetries(count: int) -> list[A.BasicTransform]:
     flips = [A.HorizontalFlip(p=0.5), A.VerticalFlip(p=0.5), A.RandomRotate90(p=0.5)]
-    return flips[: count.bit_length() - 1]
+    return flips[: SYMMETRIES.index(count)]  # not of 0: the data have to say first how many they have
 
 
 def augment_pair(transform: Transform, image: np.ndarray, mask: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -48,7 +48,7 @@ class Config:
     val_fraction: float = 0.2  # share of the training images held out for validation, where folds is 1
     folds: int = 1  # networks trained, each with another fold held out; their probabilities are averaged
     fold: int = 0  # which fold of folds.csv validates, where folds is 1
-    symmetries: int = 8  # of the square that the images have: 1 none, 2 left and right, 4 mirrors, 8 and turns
+    symmetries: int = 8  # of the square that images have: 1 none, 2 left and right, 4 mirrors, 8 and turns; 0: by data
     augment: str = "standard"  # none, standard (flips, turns, affine, elastic, brightness) or strong (and more of all)
     augment_on: str = "auto"  # who augments: the loader, or the device, by batches; auto: a GPU if there is one
     num_workers: int = -1  # loader processes; -1: chosen from the machine
@@ -110,7 +110,8 @@ class Config:
             f"a divisor of batch_size, which is {self.batch_size}",
         )
         _check(self.white is None or self.white > self.black, self, "white", f"above black, which is {self.black:g}")
-        _check(self.tta <= self.symmetries, self, "tta", f"at most symmetries, which is {self.symmetries}")
+        most = self.symmetries or max(SYMMETRIES)
+        _check(self.tta <= most, self, "tta", f"at most symmetries, which is {most}")
         _check(self.folds == 1 or self.fold < self.folds, self, "fold", "below folds")
         parse_loss(self.loss)
 
@@ -148,7 +149,7 @@ _CHOICES = {
     "schedule": SCHEDULES,
     "monitor": MONITORS,
     "precision": PRECISIONS,
-    "symmetries": SYMMETRIES,
+    "symmetries": (0, *SYMMETRIES),
     "tta": SYMMETRIES,
     "augment": AUGMENTS,
     "augment_on": AUGMENT_PLACES,
@@ -190,6 +191,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "encoder_weights": "package",
         "image_size": 192,
         "max_image_size": 384,
+        "symmetries": 0,
         "epochs": 14,
         "min_steps": 100,
         "max_steps": 560,
@@ -209,6 +211,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "encoder_weights": "package",
         "image_size": 192,
         "max_image_size": 384,
+        "symmetries": 0,
         "folds": 5,
         "epochs": 18,
         "min_steps": 300,
@@ -233,7 +236,8 @@ def make_config(preset: str = "baseline", **settings: Any) -> Config:
     Args:
         preset: a key of ``PRESETS``.
         **settings: fields of ``Config`` by name; text is coerced to the field's type, ``None`` keeps the preset's. An
-            ``image_size`` among them is kept, unless there is a ``max_image_size`` too.
+            ``image_size`` among them is kept, unless there is a ``max_image_size`` too; ``symmetries`` among them lower
+            ``tta``, unless it is there too.
 
     Returns:
         The checked configuration.
@@ -254,6 +258,8 @@ def make_config(preset: str = "baseline", **settings: Any) -> Config:
     given = {name: _coerce(name, value) for name, value in settings.items() if value is not None}
     if "image_size" in given:
         given.setdefault("max_image_size", 0)
+    if given.get("symmetries"):
+        given.setdefault("tta", min(PRESETS[preset].get("tta", 1), given["symmetries"]))
     return Config(**{**PRESETS[preset], **given})
 
 

@@ -69,6 +69,11 @@ def test_the_steps_of_the_augmentation_are_drawn_independently_of_each_other():
     assert min(counts) > 25  # 50 each, give or take
 
 
+def test_symmetries_have_to_be_known():
+    with pytest.raises(ValueError, match="not in"):
+        make_augmentation(make_config("quick", in_channels=1))
+
+
 @pytest.mark.parametrize(("symmetries", "corners"), [(1, 1), (2, 2), (4, 4), (8, 4)])
 def test_only_the_symmetries_that_the_images_have_are_drawn(symmetries, corners):
     """A bright corner moves to as many corners; a bar lies down only where quarter turns are allowed."""

@@ -67,6 +67,8 @@ def test_text_becomes_what_the_field_wants(name, text, value):
         ({"norm": "layer"}, "one of none, batch, instance"),
         ({"tta": 3}, "one of 1, 2, 4, 8"),
         ({"tta": 4, "symmetries": 2}, "tta=4 cannot be; it must be at most symmetries, which is 2"),
+        ({"symmetries": 3}, "one of 0, 1, 2, 4, 8"),
+        ({"tta": 0}, "one of 1, 2, 4, 8"),
         ({"tile": 100}, "tile=100 cannot be; it must be a multiple of 16"),
         ({"tile": -16}, "tile=-16 cannot be; it must be from 0 to 4096"),
         ({"ema_decay": 1.5}, "from 0 to 0.99999"),
@@ -92,6 +94,16 @@ def test_a_misspelt_preset_names_the_near_miss():
 
 def test_none_keeps_the_value_of_the_preset():
     assert make_config("quick", epochs=None) == make_config("quick")
+
+
+def test_symmetries_that_are_given_lower_what_is_averaged_unless_that_is_given_too():
+    for preset, averaged in (("quick", 4), ("best", 8), ("baseline", 1)):
+        assert make_config(preset).tta == averaged
+        assert make_config(preset, symmetries="2").tta == min(2, averaged)
+        assert make_config(preset, symmetries=8).tta == averaged
+        assert make_config(preset, symmetries=0).tta == averaged
+    with pytest.raises(InputError, match="tta=8 cannot be; it must be at most symmetries, which is 2"):
+        make_config("best", symmetries=2, tta=8)
 
 
 def test_encoders_of_smp_need_a_multiple_of_32():

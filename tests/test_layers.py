@@ -37,6 +37,7 @@ ALLOWED = {
     "drift": {"traits"},
     "checks": LEAF | {"cases", "duplicates", "images", "progress", "scales", "scratch", "ahead", "traits"},
     "resolution": {"ahead", "config", "images", "paths", "progress"},
+    "orientation": {"ahead", "config", "images", "paths", "progress"},
     "oddities": LEAF | {"traits"},
     "problems": LEAF | {"cases", "checks", "duplicates", "folds", "images", "oddities", "samples"},
     "cache": LEAF | {"images", "paths", "progress", "ahead"},

@@ -36,7 +36,8 @@ def make_settings(job: Job) -> Config:
     """The preset of the network with the size of the job; colour for all, as the others read it."""
     size = {"image_size": job.image_size, "batch_size": job.batch_size, "in_channels": 3, "white": 255}
     length = {"epochs": job.epochs, "min_steps": 0, "max_steps": 0, "stop_patience": 0, "folds": 1}
-    how = {"precision": "auto", "augment": "standard" if job.augment else "none", "encoder_weights": "none", "tta": 1}
+    how = {"precision": "auto", "augment": "standard" if job.augment else "none", "symmetries": 8, "tta": 1}
+    how |= {"encoder_weights": "none"}
     return make_config(**PRESETS[job.network] | size | length | how)
 
 

@@ -7,6 +7,7 @@ from seglib.figures.data import (
     plot_drift,
     plot_duplicates,
     plot_mean_mask,
+    plot_orientation,
     plot_shapes,
     plot_sizes,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "plot_errors",
     "plot_history",
     "plot_mean_mask",
+    "plot_orientation",
     "plot_predictions",
     "plot_rules",
     "plot_runs",

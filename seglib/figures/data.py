@@ -97,6 +97,32 @@ def plot_sizes(scores: pd.DataFrame, size: int) -> Figure:
 
 
 @rc_context(STYLE)
+def plot_orientation(share: pd.DataFrame, limit: float) -> Figure:
+    """How many pictures are told from themselves mirrored or turned: whether a set has a way up.
+
+    Args:
+        share: of ``orientation.share_told``: in [0, 1], a row for each change, columns ``image`` and ``mask``; not a
+            number where there are too few.
+        limit: the share from which on the set has no such symmetry.
+    """
+    figure = new_figure(2.6)
+    ax = figure.subplots()
+    rows = np.arange(len(share))
+    for kind, color, marker, up in (("image", BLUE, "o", -0.12), ("mask", ORANGE, "s", 0.12)):
+        ax.plot(100 * share[kind], rows + up, marker, color=color, label=f"by the {kind}")
+        for row, value in zip(rows + up, 100 * share[kind], strict=True):
+            at, words = (0, "too few") if np.isnan(value) else (value, f"{value:.0f} %")
+            ax.annotate(words, (at, row), (8, 0), textcoords="offset points", va="center", fontsize=8)
+    ax.axvline(50, color=GRAY, linestyle=":", label="chance")
+    ax.axvline(100 * limit, color=RED, linestyle="--", label=f"from {100 * limit:.0f} % on: not a symmetry")
+    ax.set(xlim=(0, 110), ylim=(len(share) - 0.5, -0.5), xlabel="told from themselves changed (% of the pictures)")
+    ax.set_yticks(rows, [name.replace("_", " ") for name in share.index])
+    ax.set_title("Which changes can be told?")
+    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+@rc_context(STYLE)
 def plot_mean_mask(mean_mask: np.ndarray) -> Figure:
     """Where foreground lies: the share of samples that have it at each place.
 
