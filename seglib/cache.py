@@ -15,6 +15,7 @@ import pandas as pd
 from seglib.ahead import map_on_cores
 from seglib.errors import InputError, Problem
 from seglib.images import Scale, image_size, read_mask, read_resized, resize_mask
+from seglib.mask_files import first_file, list_files, split_files
 from seglib.paths import write_text
 from seglib.progress import track
 
@@ -105,11 +106,13 @@ def _one_at_a_time(path: Path) -> Iterator[None]:
 
 
 def _key(samples: pd.DataFrame, folder: Path, size: int, channels: int, scale: Scale) -> str:
-    digests = _digest_files([*samples["image_path"], *samples["mask_path"]], folder / KNOWN_NAME)
+    files = list_files(samples)
+    digests = _digest_files(files, folder / KNOWN_NAME)
     what = f"{VERSION} {size} {channels} {float(scale.black)} {float(scale.white)} {len(samples)}\n"
     key = hashlib.sha256(what.encode())
-    for digest in digests:
-        key.update(digest.encode())
+    key.update("".join(digests).encode())
+    several = [len(split_files(path)) for path in samples["mask_path"]]
+    key.update(str(several).encode() if len(files) > 2 * len(samples) else b"")  # which files are one mask
     return key.hexdigest()[:32]
 
 
@@ -171,7 +174,7 @@ def _fill(samples: pd.DataFrame, folder: Path, size: int, channels: int, scale: 
         sample = samples.iloc[row]
         mask, whole = read_mask(sample["mask_path"]), image_size(sample["image_path"])
         if mask.shape != whole:
-            raise InputError(Problem.of_sizes(Path(sample["mask_path"]), mask.shape, whole).sentence)
+            raise InputError(Problem.of_sizes(first_file(sample["mask_path"]), mask.shape, whole).sentence)
         images[row] = read_resized(sample["image_path"], size, channels=channels, scale=scale)
         masks[row] = resize_mask(mask, size)
 

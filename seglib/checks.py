@@ -17,6 +17,7 @@ from seglib.cases import Cases, find_cases
 from seglib.duplicates import SIDE, group_near_duplicates, make_thumbnail
 from seglib.errors import InputError, Problem
 from seglib.images import Scale, read_image, read_mask_levels
+from seglib.mask_files import first_file, split_files
 from seglib.progress import track
 from seglib.scales import Values, choose_scale, measure_values
 from seglib.scratch import Row, open_scratch
@@ -174,7 +175,7 @@ def refuse_empty(table: pd.DataFrame) -> None:
     """
     share = table["mask_share"].dropna() if "mask_share" in table else table["mask_trouble"][:0]
     if len(share) and not (share > 0).any():
-        folder = Path(table["mask_path"].iloc[0]).parent
+        folder = first_file(table["mask_path"].iloc[0]).parent
         raise InputError(
             f"all {len(share)} masks in {folder} are empty; there is nothing to learn, put the real masks there"
         )
@@ -237,13 +238,14 @@ def _inspect_sample(row: dict[str, Any], scale: Scale) -> dict[str, Any]:
     try:
         plane, background_top = read_mask_levels(row["mask_path"])
     except InputError as error:
-        return row | {"mask_trouble": _unreadable(row["mask_path"], error)}
+        files = split_files(row["mask_path"])
+        return row | {"mask_trouble": _unreadable(next(file for file in files if str(error).startswith(file)), error)}
     mask = (plane > background_top).astype(np.uint8)
     row |= {"mask_trouble": None, "background_top": float(background_top), **_describe_levels(plane)}
     row |= describe_mask(mask)
     row["small_mask"] = cv2.resize(mask.astype(np.float32), (MASK_SIDE, MASK_SIDE), interpolation=cv2.INTER_AREA)
     if image is not None and image.shape[:2] != mask.shape:
-        return row | {"mask_trouble": Problem.of_sizes(Path(row["mask_path"]), mask.shape, image.shape[:2])}
+        return row | {"mask_trouble": Problem.of_sizes(first_file(row["mask_path"]), mask.shape, image.shape[:2])}
     return row | (describe_colours(image, mask) if image is not None else {})
 
 

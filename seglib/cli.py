@@ -54,7 +54,7 @@ def _stop(sentence: str, code: int) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from seglib import orders, ranks, report, runs
+    from seglib import mask_files, orders, ranks, report, runs
 
     names = runs.choose_notebooks(arguments.only)
     settings = runs.parse_settings(arguments.preset, arguments.set)
@@ -63,7 +63,7 @@ def _run(arguments: argparse.Namespace) -> None:
     data_dir = paths.find_data_dir(_fetch_if_named(arguments.data))
     output_dir = paths.resolve_output_dir(Path(arguments.out).absolute())
     train = _check_data(data_dir, with_test="05_submission" in names)
-    data_hash = runs.hash_listing([*train["image_path"], *train["mask_path"]])
+    data_hash = runs.hash_listing(mask_files.list_files(train))
     runs.check_output(output_dir, preset=arguments.preset, settings=settings, data_hash=data_hash)
     if "02_training" in names and not any(output_dir.rglob("last.ckpt")):
         _say_duration(config.make_config(arguments.preset, **settings), len(train))
@@ -107,7 +107,7 @@ def _grid(arguments: argparse.Namespace) -> None:
 
 
 def _ensemble(arguments: argparse.Namespace) -> None:
-    from seglib import ensembles, report, runs
+    from seglib import ensembles, mask_files, report, runs
 
     output_dir = paths.resolve_output_dir(Path(arguments.out).absolute())
     first = ensembles.make_ensemble([Path(run).absolute() for run in arguments.runs], output_dir)
@@ -115,7 +115,7 @@ def _ensemble(arguments: argparse.Namespace) -> None:
     data_dir = paths.find_data_dir(_fetch_if_named(arguments.data or first["data_dir"]))
     names = runs.choose_notebooks("03,04,05")
     train = _check_data(data_dir, with_test=True)
-    if runs.hash_listing([*train["image_path"], *train["mask_path"]]) != first["data_hash"]:
+    if runs.hash_listing(mask_files.list_files(train)) != first["data_hash"]:
         raise errors.InputError(f"the runs were made on other data than {data_dir}; name theirs with --data")
     runs.run_notebooks(names, data_dir=data_dir, output_dir=output_dir, **facts)
     print(f"report      {report.write_report(output_dir)}")

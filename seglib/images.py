@@ -13,6 +13,7 @@ from PIL import Image
 from seglib.dicom import decode_dicom
 from seglib.errors import InputError
 from seglib.headers import MAX_MEGAPIXELS, Header, read_header
+from seglib.mask_files import split_files
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".jp2", ".j2k")  # in lower case
 SUFFIXES += (".pbm", ".pgm", ".ppm", ".pnm", ".dcm", ".dicom")
@@ -157,13 +158,14 @@ def read_mask(path: str | Path) -> np.ndarray:
     8. Else labels, small ones (0, 1, 2, ...) or areas of several grays (0, 85, 170, 255): foreground is value > 0.
 
     Args:
-        path: an image file of `SUFFIXES`, recognised by its content.
+        path: an image file of `SUFFIXES`, recognised by its content; or several, of `mask_files.join_files`: foreground
+            is what is so in one of them.
 
     Returns:
         uint8 (H, W) in {0, 1}, contiguous and writable.
 
     Raises:
-        InputError: as `read_image`.
+        InputError: as `read_image`, or if several files are of different sizes.
     """
     plane, background_top = read_mask_levels(path)
     return (plane > background_top).view(np.uint8)
@@ -176,11 +178,29 @@ def read_mask_levels(path: str | Path) -> tuple[np.ndarray, float]:
         path: as for `read_mask`.
 
     Returns:
-        The values (H, W), unsigned whole numbers or floats, and the largest value that still is background.
+        The values (H, W), unsigned whole numbers or floats, and the largest value that still is background. Of several
+        files 0 and 1, and 0.
 
     Raises:
-        InputError: as `read_image`.
+        InputError: as `read_mask`.
     """
+    first, *others = split_files(path)
+    plane, background_top = _read_levels(first)
+    if not others:
+        return plane, background_top
+    union = plane > background_top
+    for other in others:
+        plane, background_top = _read_levels(other)
+        if plane.shape != union.shape:
+            raise InputError(
+                f"{other} is {plane.shape[1]} x {plane.shape[0]} pixels but {first}, a part of the same mask, is "
+                f"{union.shape[1]} x {union.shape[0]}; export both at the size of their image"
+            )
+        union |= plane > background_top
+    return union.view(np.uint8), 0
+
+
+def _read_levels(path: str | Path) -> tuple[np.ndarray, float]:
     pixels, kind = _decode(path)
     if pixels.dtype.kind == "f":
         pixels = np.nan_to_num(pixels, nan=0, posinf=0, neginf=0)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from seglib.errors import Problem
+from seglib.mask_files import first_file
 from seglib.traits import IMAGE_TRAITS
 
 # Measured on 806 skin lesions, 598 pairs of lungs and their inversions: masks correlate with the mean mask of their
@@ -60,7 +61,7 @@ def find_exchanged(masks: pd.DataFrame) -> list[Problem]:
         return []
     fact = f"shows foreground all around in {around} of {len(both)} masks, as if it were the background"
     cure = "look at 01; if the object is black there, exchange black and white in all masks"
-    return [Problem(Path(masks["mask_path"].iloc[0]).parent, "inverted masks", fact, cure)]
+    return [Problem(first_file(masks["mask_path"].iloc[0]).parent, "inverted masks", fact, cure)]
 
 
 def _spans(count: int) -> Iterator[slice]:

@@ -14,6 +14,7 @@ from seglib.duplicates import find_pairs, iterate_pairs
 from seglib.errors import InputError, Problem
 from seglib.folds import GROUPS_NAME, find_groups, read_folds, read_groups
 from seglib.images import read_mask
+from seglib.mask_files import first_file, split_files
 from seglib.oddities import find_exchanged, find_inverted, find_odd_images
 from seglib.samples import find_test_images, is_called_alike, pair_samples
 
@@ -51,6 +52,7 @@ KINDS = {
     "possible cases": Kind("warning", False),
     "cases": Kind("note", False),
     "other names": Kind("note", False),
+    "several files": Kind("note", False),
 }  # in the order of the table
 COLUMNS = ["file", "problem", "severity", "fact", "cure"]
 USUAL = ("empty mask", "more than two values", "touches the border")  # notes, where more than USUAL_SHARE have it
@@ -89,7 +91,7 @@ def inspect_data(data_dir: Path, *, folds: Path | None = None) -> Findings:
     refuse_empty(train)
     cases = find_sample_cases(train)
     found = [*unpaired, *misnamed, *judge_samples(train, test), *_judge_groups(data_dir, samples, train, cases)]
-    found += _tell_names(samples)
+    found += [*_tell_names(samples), *_tell_several(samples)]
     if folds is not None:
         found += find_leaks(train, read_folds(folds, samples))
     usable, asked = drop_working(train, cases), drop_working(test)
@@ -172,8 +174,8 @@ def make_table(found: Iterable[Problem], data_dir: Path, *, images: int) -> pd.D
 def list_left_out(table: pd.DataFrame, data_dir: Path) -> pd.DataFrame:
     """Which files to leave out, so that a run can start and nothing is learnt twice: ``leave_out.csv``.
 
-    An image goes with its mask. Test images stay: a submission needs them all. A note is no reason, nor is what only
-    asks for a look (a mask at the border, say).
+    An image goes with all files of its mask. Test images stay: a submission needs them all. A note is no reason, nor is
+    what only asks for a look (a mask at the border, say).
 
     Args:
         table: of `make_table`.
@@ -183,13 +185,15 @@ def list_left_out(table: pd.DataFrame, data_dir: Path) -> pd.DataFrame:
         ``file`` (relative to ``data_dir``) and ``problem``, a row for each file.
     """
     samples, _ = pair_samples(data_dir)
-    images, masks = ([_relative(path, data_dir) for path in samples[f"{part}_path"]] for part in ("image", "mask"))
-    partner = dict(zip([*images, *masks], [*masks, *images], strict=True))
+    together: dict[str, list[str]] = {}
+    for image, mask in zip(samples["image_path"], samples["mask_path"], strict=True):
+        files = [_relative(path, data_dir) for path in (image, *split_files(mask))]
+        together |= dict.fromkeys(files, files)
     needed = {_relative(path, data_dir) for path in find_test_images(data_dir)[0]["image_path"]}
     reasons: dict[str, str] = {}
     for row in table[table["severity"] != "note"].itertuples():
         if KINDS[row.problem].left_out and row.file not in needed:
-            for file in filter(None, (row.file, partner.get(row.file))):
+            for file in together.get(row.file, [row.file]):
                 reasons.setdefault(file, row.problem)
     return pd.DataFrame(sorted(reasons.items()), columns=["file", "problem"], dtype=str)
 
@@ -243,11 +247,24 @@ def _name_groups(samples: pd.DataFrame, data_dir: Path) -> pd.DataFrame:
 
 
 def _tell_names(samples: pd.DataFrame) -> list[Problem]:
-    for image, mask in zip(map(Path, samples["image_path"]), map(Path, samples["mask_path"]), strict=True):
-        if not is_called_alike(image.stem, mask.stem):
+    pairs = list(zip(map(Path, samples["image_path"]), samples["mask_path"], strict=True))
+    for image, mask in ((image, first_file(mask)) for image, mask in pairs if len(split_files(mask)) == 1):
+        if not is_called_alike(image.stem, mask.stem) and mask.parent.name != image.stem:
             fact = f"names masks otherwise than their images: {mask.name} is taken for that of {image.name}, and so on"
             return [Problem(mask.parent, "other names", fact, "nothing, unless they do not belong together")]
     return []
+
+
+def _tell_several(samples: pd.DataFrame) -> list[Problem]:
+    """That masks of several files are taken for one."""
+    several = [files for files in map(split_files, samples["mask_path"]) if len(files) > 1]
+    if not several:
+        return []
+    first, second = map(Path, several[0][:2])
+    fact = f"holds {len(several)} masks in several files, joined to one: {first.name} and {second.name}, and so on"
+    return [
+        Problem(first.parent, "several files", fact, "nothing, unless they are other readings: keep one of each then")
+    ]
 
 
 def _tell_cases(cases: Cases, folder: Path) -> list[Problem]:
@@ -265,7 +282,7 @@ def _judge_masks(train: pd.DataFrame) -> list[Problem]:
     inverted = find_inverted(whole)
     found = find_exchanged(whole)
     for row, upside_down in zip(whole.itertuples(), inverted, strict=True):
-        path, share = Path(row.mask_path), f"covers {100 * row.mask_share:.4g} % of the image"
+        path, share = first_file(row.mask_path), f"covers {100 * row.mask_share:.4g} % of the image"
         if row.mask_share == 0:
             found.append(Problem(path, "empty mask", "has no foreground", "keep it if there is nothing to find"))
         elif row.mask_share >= FULL:

@@ -12,6 +12,7 @@ import pandas as pd
 from seglib.ahead import map_on_cores
 from seglib.config import Config
 from seglib.images import image_size, read_mask, resize_image
+from seglib.mask_files import first_file
 from seglib.paths import write_text
 from seglib.progress import track
 
@@ -40,7 +41,7 @@ def prepare_sizes(path: Path, samples: pd.DataFrame, config: Config) -> pd.DataF
     """
     rows = np.unique(np.linspace(0, len(samples) - 1, min(MOST, len(samples))).round().astype(int))
     some = samples.iloc[rows].set_index("sample_id")["mask_path"]
-    sizes = list_sizes(config, [max(image_size(mask)) for mask in some])
+    sizes = list_sizes(config, [max(image_size(first_file(mask))) for mask in some])
     if path.exists():
         kept = pd.read_csv(path, index_col="sample_id", dtype={"sample_id": str}, keep_default_na=False, na_values=[""])
         if kept.columns.tolist() == [str(size) for size in sizes]:

@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -11,11 +12,12 @@ import pandas as pd
 from seglib.dicom import is_unnamed_dicom
 from seglib.errors import InputError, Problem
 from seglib.images import SUFFIXES
+from seglib.mask_files import join_files
 from seglib.names import match_names
 from seglib.paths import find_folder, find_part
 
 MASK_ENDING = re.compile(r"_(mask|segmentation)$", re.IGNORECASE)  # what a mask's stem may add to its image's
-MASK_NUMBER = re.compile(r"(_mask|_segmentation)_\d+$", re.IGNORECASE)  # of the second mask of an image, and on
+MASK_NUMBER = re.compile(r"(_mask|_segmentation)_\d+$", re.IGNORECASE)  # of a further file of the same mask
 # images of formats that nobody here reads; other files, such as notes and Thumbs.db, are passed over
 UNREAD = (".heic", ".avif", ".svs", ".npy", ".npz", ".mat", ".nii", ".gz", ".mha", ".mhd", ".nrrd")
 LEFT_OUT_NAME = "leave_out.csv"  # in the data folder: files to pass over, as `seglib check --fix-list` writes it
@@ -28,7 +30,9 @@ def list_samples(data_dir: Path) -> pd.DataFrame:
         data_dir: folder that holds ``Train/Image`` and ``Train/Mask``.
 
     Returns:
-        A table sorted by ``sample_id`` (the image's stem) with that column, ``image_path`` and ``mask_path``.
+        A table sorted by ``sample_id`` (the image's stem) with that column, ``image_path`` and ``mask_path``, as of
+        `mask_files.join_files`. Several files are one mask where their stems differ by a `MASK_NUMBER` only, or where
+        they lie in a folder that is called after the image.
 
     Raises:
         InputError: if a folder is missing, an image has no mask, a mask no image, or there are fewer than two samples.
@@ -63,7 +67,7 @@ def pair_samples(data_dir: Path) -> tuple[pd.DataFrame, list[Problem]]:
     masks, more = _masks_by_image(mask_dir := _folder(train, "mask"), images, left_out)
     problems += more
     rows = [
-        (stem, os.path.join(image_dir, name), os.path.join(mask_dir, masks[stem]))
+        (stem, os.path.join(image_dir, name), join_files(os.path.join(mask_dir, mask) for mask in masks[stem]))
         for stem, name in sorted(images.items())
         if stem in masks
     ]
@@ -143,28 +147,28 @@ def is_called_alike(image: str, mask: str) -> bool:
     return image in (mask, _strip_ending(mask))
 
 
-def list_masks(folder: Path) -> dict[str, Path]:
-    """The mask files of a folder by the stem of the image they belong to.
+def list_masks(folder: Path) -> dict[str, str]:
+    """The masks of a folder, as of `mask_files.join_files`, by the stem of the image they belong to.
 
     Args:
         folder: holds masks, or is a data set or its ``Test`` folder and holds a folder ``Mask``.
 
     Raises:
-        InputError: if two masks have one name, or are of one image.
+        InputError: if two masks have one name, or are of one image and not numbered.
     """
     for words in (("test", "testing"), ("mask",)):
         folder = find_part(folder, *words) or folder
     masks, problems = _files_by_stem(folder)
     if problems:
         raise InputError(problems[0].sentence)
-    found: dict[str, Path] = {}
+    found: dict[str, list[str]] = defaultdict(list)
     for stem, name in masks.items():
-        path = found.setdefault(_strip_ending(stem), folder / name)
-        if path != folder / name:
-            raise InputError(
-                f"{folder / name} and {path.name} both are masks of {_strip_ending(stem)}; keep one of them"
-            )
-    return found
+        plain = MASK_NUMBER.sub(r"\1", stem)
+        image = _strip_ending(plain if plain in masks else stem)  # a number without the first may be of the name
+        if found[image] and not _are_one([*found[image], name], image):
+            raise InputError(f"{folder / name} and {found[image][0]} both are masks of {image}; keep one of them")
+        found[image].append(name)
+    return {image: join_files(os.path.join(folder, name) for name in names) for image, names in found.items()}
 
 
 def _folder(parent: Path, *words: str) -> Path:
@@ -233,28 +237,38 @@ def _strip_ending(stem: str) -> str:
     return MASK_ENDING.sub("", stem)
 
 
-def _find_owner(stem: str, images: Collection[str]) -> str:
-    """The image that a mask is called after, or would be."""
+def _find_owner(stem: str, name: str, images: Collection[str]) -> str:
+    """The image that a mask is called after, or would be; its own name comes before that of its folder."""
     numbered = _strip_ending(MASK_NUMBER.sub(r"\1", stem))
-    return next((image for image in (stem, _strip_ending(stem), numbered) if image in images), _strip_ending(stem))
+    folder = os.path.dirname(name).replace(os.sep, "_")
+    return next(
+        (image for image in (stem, _strip_ending(stem), numbered, folder) if image in images), _strip_ending(stem)
+    )
+
+
+def _are_one(names: Sequence[str], image: str) -> bool:
+    """Whether several files are one mask: numbered, or in a folder of their image."""
+    folders = {os.path.dirname(name).replace(os.sep, "_") for name in names}
+    stems = {MASK_NUMBER.sub(r"\1", os.path.splitext(name)[0]).lower() for name in names}
+    return folders == {image} or len(stems) == 1
 
 
 def _masks_by_image(
     folder: Path, images: dict[str, str], left_out: Collection[Path]
-) -> tuple[dict[str, str], list[Problem]]:
+) -> tuple[dict[str, list[str]], list[Problem]]:
     files, problems = _files_by_stem(folder, left_out)
-    owners = {stem: _find_owner(stem, images) for stem in files}
+    owners = {stem: _find_owner(stem, name, images) for stem, name in files.items()}
     if not images.keys() & owners.values():
         owners |= match_names(images, files)
-    masks: dict[str, str] = {}
+    masks: dict[str, list[str]] = defaultdict(list)
     for stem, name in files.items():
         image = owners[stem]
         if image not in images:
             cure = f"add {image}.jpg there or remove the mask"
             problems.append(Problem(folder / name, "no image", "has no image beside it in Train/Image", cure))
-        elif image in masks:
-            fact = f"and {masks[image]} both are masks of {image}"
+        elif masks[image] and not _are_one([*masks[image], name], image):
+            fact = f"and {masks[image][0]} both are masks of {image}"
             problems.append(Problem(folder / name, "two masks", fact, "keep one, or draw all in one file"))
         else:
-            masks[image] = name
+            masks[image].append(name)
     return masks, problems

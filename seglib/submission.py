@@ -190,14 +190,14 @@ def check_submission(path: Path, sizes: Mapping[str, tuple[int, int]], **order: 
 
 
 def score_submission(
-    path: Path, truth: Mapping[str, Path], read_mask: Callable[[Path], np.ndarray], **order: bool
+    path: Path, truth: Mapping[str, str], read_mask: Callable[[str], np.ndarray], **order: bool
 ) -> pd.DataFrame:
     """Every image's Dice and IoU for anybody's submission.
 
     Args:
         path: the CSV file; its first column names the images (with or without ending), its second holds the runs.
         truth: reference masks by image stem.
-        read_mask: file -> uint8 (H, W) in {0, 1}.
+        read_mask: what ``truth`` has -> uint8 (H, W) in {0, 1}.
         **order: ``by_rows`` and ``zero_based``, as it was encoded.
 
     Returns:
