@@ -165,7 +165,7 @@ def list_masks(folder: Path) -> dict[str, str]:
     for stem, name in masks.items():
         plain = MASK_NUMBER.sub(r"\1", stem)
         image = _strip_ending(plain if plain in masks else stem)  # a number without the first may be of the name
-        if found[image] and not _are_one([*found[image], name], image):
+        if not _are_one([*found[image], name], image):
             raise InputError(f"{folder / name} and {found[image][0]} both are masks of {image}; keep one of them")
         found[image].append(name)
     return {image: join_files(os.path.join(folder, name) for name in names) for image, names in found.items()}
@@ -266,7 +266,7 @@ def _masks_by_image(
         if image not in images:
             cure = f"add {image}.jpg there or remove the mask"
             problems.append(Problem(folder / name, "no image", "has no image beside it in Train/Image", cure))
-        elif masks[image] and not _are_one([*masks[image], name], image):
+        elif not _are_one([*masks[image], name], image):
             fact = f"and {masks[image][0]} both are masks of {image}"
             problems.append(Problem(folder / name, "two masks", fact, "keep one, or draw all in one file"))
         else:

@@ -99,6 +99,7 @@ def test_none_keeps_the_value_of_the_preset():
 def test_symmetries_that_are_given_lower_what_is_averaged_unless_that_is_given_too():
     for preset, averaged in (("quick", 4), ("best", 8), ("baseline", 1)):
         assert make_config(preset).tta == averaged
+        assert make_config(preset).symmetries == (8 if preset == "baseline" else 0)
         assert make_config(preset, symmetries="2").tta == min(2, averaged)
         assert make_config(preset, symmetries=8).tta == averaged
         assert make_config(preset, symmetries=0).tta == averaged

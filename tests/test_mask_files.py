@@ -105,8 +105,11 @@ def test_other_masks_of_one_image_are_two_masks(tmp_path, masks):
 def test_foreground_is_what_is_so_in_one_of_the_files(tmp_path):
     parts = np.random.default_rng(0).integers(0, 2, (3, 20, 30), dtype=np.uint8)
     paths = [str(tmp_path / f"{number}.png") for number in range(3)]
+    parts[:, 0, 0] = 0
     for path, part, high in zip(paths, parts, (255, 1, 90), strict=True):
-        Image.fromarray(high * part).save(path)
+        pixels = high * part
+        pixels[0, 0] = 60 if high == 255 else 0  # a smoothed edge
+        Image.fromarray(pixels).save(path)
     mask = read_mask(join_files(paths))
     assert mask.dtype == np.uint8
     assert np.array_equal(mask, parts.max(0))
@@ -169,6 +172,12 @@ def test_it_is_a_note_that_says_which_files_are_joined(several, phantoms):
     assert row.fact.startswith(f"holds 3 masks in several files, joined to one: {stem}_mask.png and {stem}_mask_1.png")
     assert "other names" not in found["problem"].tolist()
     assert "several files" not in inspect_data(phantoms).problems["problem"].tolist()
+
+
+def test_numbered_files_are_no_other_names(several):
+    for path in sorted((several / "Train" / "Mask").glob("*_mask.png")):
+        path.rename(path.with_name(f"{path.stem}_0.png"))
+    assert "other names" not in inspect_data(several).problems["problem"].tolist()
 
 
 def test_one_object_in_a_folder_of_its_image_is_no_other_name(phantoms, tmp_path):

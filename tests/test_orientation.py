@@ -172,6 +172,15 @@ def test_light_and_contrast_of_an_image_do_not_weigh(tmp_path):
     assert np.abs(after - before).max().max() < 0.01
 
 
+def test_a_bright_image_weighs_as_much_as_a_dark_one(tmp_path):
+    fall = np.repeat(np.linspace(20, 0, 64)[:, None], 64, axis=1)
+    images = [fall] * 24 + [230 + fall[::-1]] * 36
+    images = [images[place] for place in np.random.default_rng(0).permutation(60)]
+    samples = write(tmp_path, images, [np.zeros((64, 64))] * 60)
+    table = prepare_orientation(tmp_path / "a.csv", samples, **HOW)
+    assert share_told(table)["image"]["upside_down"] == 0.6  # those are more
+
+
 def test_what_lies_at_the_edge_of_the_images_tells_nothing(tmp_path):
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 255, (64, 64)) for _ in range(60)]
@@ -185,6 +194,7 @@ def test_of_many_samples_some_are_looked_at_both_ends_among_them(tmp_path, monke
     monkeypatch.setattr(orientation, "MOST", 5)
     table = prepare_orientation(tmp_path / "a.csv", chests(tmp_path, 28), **HOW)
     assert table.index.tolist() == ["000", "007", "014", "020", "027"]
+    pd.testing.assert_frame_equal(prepare_orientation(tmp_path / "a.csv", chests(tmp_path, 28), **HOW), table)
 
 
 def test_a_file_that_cannot_be_read_is_named_and_nothing_is_kept(tmp_path):
