@@ -260,10 +260,11 @@ def _tell_several(samples: pd.DataFrame) -> list[Problem]:
     several = [files for files in map(split_files, samples["mask_path"]) if len(files) > 1]
     if not several:
         return []
-    first, second = map(Path, several[0][:2])
-    fact = f"holds {len(several)} masks in several files, joined to one: {first.name} and {second.name}, and so on"
+    first, second, *more = map(Path, several[0])
+    fact = f"is one mask together with {second.name}{' and so on' if more else ''}"
+    fact += f", as are the files of {len(several) - 1} other images" if several[1:] else ""
     return [
-        Problem(first.parent, "several files", fact, "nothing, unless they are other readings: keep one of each then")
+        Problem(first, "several files", fact, "nothing, unless they are readings of the same: keep one of each then")
     ]
 
 

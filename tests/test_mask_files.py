@@ -167,9 +167,9 @@ def test_every_file_counts_for_what_a_set_is_known_by(several):
 def test_it_is_a_note_that_says_which_files_are_joined(several, phantoms):
     found = inspect_data(several).problems
     (row,) = found[found["problem"] == "several files"].itertuples()
-    assert (row.severity, row.file) == ("note", "Train/Mask")
     stem = list_samples(several)["sample_id"][0]
-    assert row.fact.startswith(f"holds 3 masks in several files, joined to one: {stem}_mask.png and {stem}_mask_1.png")
+    assert (row.severity, row.file) == ("note", f"Train/Mask/{stem}_mask.png")
+    assert row.fact == f"is one mask together with {stem}_mask_1.png, as are the files of 2 other images"
     assert "other names" not in found["problem"].tolist()
     assert "several files" not in inspect_data(phantoms).problems["problem"].tolist()
 
