@@ -151,7 +151,8 @@ def describe_orientation(table: pd.DataFrame, config: Config) -> str:
         return f"{fact}; so in training and prediction {OUTCOMES[count]} ({other})"
     if set_to <= count:
         return f"{fact}; symmetries={set_to} shows the network nothing that is not in the set"
-    return f"{fact}; but symmetries={set_to} shows the network images changed so, and --set symmetries={count} does not"
+    shown = " and ".join(WORDS[name] for name in CHANGES if share[name] >= TOLD and set_to > LEFT[name])
+    return f"{fact}; but symmetries={set_to} shows the network images {shown}: --set symmetries={count} does not"
 
 
 def _shrink(pair: tuple[str, str], *, channels: int, scale: Scale) -> tuple[np.ndarray, np.ndarray]:

@@ -232,7 +232,12 @@ def test_only_symmetries_that_are_left_open_come_from_the_data():
             "100 % upside down, 100 % turned by a quarter; so in training and prediction only left and right are",
         ),
         (UPRIGHT, 0, "(--set symmetries=8 uses all)"),
-        (UPRIGHT, 8, "but symmetries=8 shows the network images changed so, and --set symmetries=2 does not"),
+        (
+            UPRIGHT,
+            8,
+            "; but symmetries=8 shows the network images upside down and turned by a quarter: --set symmetries=2",
+        ),
+        (UPRIGHT, 4, "; but symmetries=4 shows the network images upside down: --set symmetries=2 does not"),
         (UPRIGHT, 2, "; symmetries=2 shows the network nothing that is not in the set"),
         (NO_WAY_UP, 0, "so in training and prediction all mirrors and quarter turns are used (--set symmetries=2"),
         (NO_WAY_UP, 8, "; symmetries=8 shows the network nothing that is not in the set"),
