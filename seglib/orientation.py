@@ -140,12 +140,12 @@ def describe_orientation(table: pd.DataFrame, config: Config) -> str:
     share, count, set_to = share_told(table).max(axis=1), find_symmetries(table), config.symmetries
     if share.isna().all():
         return (
-            f"fewer than {FEWEST} images differ from their mirrored selves, too few to tell whether they have a way up"
+            f"Fewer than {FEWEST} images differ from their mirrored selves, too few to tell whether they have a way up"
         )
     told = [f"{100 * share[name]:.0f} % {WORDS[name]}" for name in CHANGES if share[name] >= TOLD]
-    fact = f"images, or their masks, can be told from themselves changed: {', '.join(told)}"
+    fact = f"Images, or their masks, can be told from themselves changed: {', '.join(told)}"
     if not told:
-        fact = f"mirrored or turned, at most {100 * share.max():.0f} % of the images can be told from themselves"
+        fact = f"Mirrored or turned, at most {100 * share.max():.0f} % of the images can be told from themselves"
     if not set_to:
         other = "--set symmetries=8 uses all" if told else "--set symmetries=2 keeps them upright"
         return f"{fact}; so in training and prediction {OUTCOMES[count]} ({other})"

@@ -241,7 +241,7 @@ def test_only_symmetries_that_are_left_open_come_from_the_data():
         (UPRIGHT, 2, "; symmetries=2 shows the network nothing that is not in the set"),
         (NO_WAY_UP, 0, "so in training and prediction all mirrors and quarter turns are used (--set symmetries=2"),
         (NO_WAY_UP, 8, "; symmetries=8 shows the network nothing that is not in the set"),
-        (UPRIGHT.iloc[:9], 0, "fewer than 20 images differ from their mirrored selves, too few to tell"),
+        (UPRIGHT.iloc[:9], 0, "Fewer than 20 images differ from their mirrored selves, too few to tell"),
     ],
 )
 def test_the_sentence_says_what_is_told_what_follows_and_how_to_have_it_otherwise(table, symmetries, words):
