@@ -236,6 +236,7 @@ def test_working_receives_outputs_only(trained):
         "config.json",
         "folds.csv",
         "history.csv",
+        "orientation.csv",
         "figures/02_batch.png",
     }
     assert names == {"__notebook__.ipynb", *(f"outputs/run/{name}" for name in run)}
