@@ -40,7 +40,7 @@ def prepare_orientation(path: Path, samples: pd.DataFrame, *, channels: int, sca
     """How much more each image, and each mask, is like the others as it is than changed; kept in a file.
 
     Args:
-        path: the file, ``orientation.csv`` of a run; read where it is there, else written.
+        path: the file, ``orientation.csv`` of a run; read where it has the samples that are wanted, else written.
         samples: table with ``sample_id``, ``image_path`` and ``mask_path``; of more than `MOST` as many are looked at.
         channels: of all images, 1 or 3.
         scale: black and white of all images.
@@ -52,10 +52,12 @@ def prepare_orientation(path: Path, samples: pd.DataFrame, *, channels: int, sca
     Raises:
         InputError: a file cannot be read.
     """
-    if path.exists():
-        return pd.read_csv(path, index_col="sample_id", dtype={"sample_id": str}, keep_default_na=False)
     rows = np.unique(np.linspace(0, len(samples) - 1, min(MOST, len(samples))).round().astype(int))
     some = samples.iloc[rows]
+    if path.exists():
+        kept = pd.read_csv(path, index_col="sample_id", dtype={"sample_id": str}, keep_default_na=False)
+        if kept.index.tolist() == some["sample_id"].tolist():
+            return kept
     pairs = list(zip(some["image_path"], some["mask_path"], strict=True))
     shrink = partial(_shrink, channels=channels, scale=scale)
     images, masks = zip(*track(map_on_cores(shrink, pairs), "looking which way up", total=len(pairs)), strict=True)

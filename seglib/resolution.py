@@ -28,7 +28,7 @@ def prepare_sizes(path: Path, samples: pd.DataFrame, config: Config) -> pd.DataF
     stretched linearly to the size of the file, then cut at 0.5. It is no bound: a lucky network may score more.
 
     Args:
-        path: the file, ``sizes.csv`` of a run; read where it has the sizes that are wanted, else written.
+        path: the file, ``sizes.csv`` of a run; read where it has the samples and sizes that are wanted, else written.
         samples: table with ``sample_id`` and ``mask_path``; of more than `MOST` as many are measured, evenly spread.
         config: of the run.
 
@@ -44,7 +44,7 @@ def prepare_sizes(path: Path, samples: pd.DataFrame, config: Config) -> pd.DataF
     sizes = list_sizes(config, [max(image_size(first_file(mask))) for mask in some])
     if path.exists():
         kept = pd.read_csv(path, index_col="sample_id", dtype={"sample_id": str}, keep_default_na=False, na_values=[""])
-        if kept.columns.tolist() == [str(size) for size in sizes]:
+        if kept.columns.tolist() == [str(size) for size in sizes] and kept.index.tolist() == some.index.tolist():
             return kept.set_axis(sizes, axis=1)
     scores = track(map_on_cores(partial(_score_sizes, sizes=sizes), some), "comparing sizes", total=len(some))
     table = pd.DataFrame(list(scores), index=some.index, columns=sizes, dtype=float)

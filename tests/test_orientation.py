@@ -161,6 +161,9 @@ def test_files_are_looked_at_once_and_their_numbers_are_kept(tmp_path):
         Image.new("L", (80, 60)).save(path)
     again = prepare_orientation(tmp_path / "orientation.csv", samples, **HOW)
     pd.testing.assert_frame_equal(again, table)
+    other = prepare_orientation(tmp_path / "orientation.csv", samples[1:], **HOW)  # other samples: looked at anew
+    assert other.index.tolist() == samples["sample_id"][1:].tolist()
+    assert (other.filter(like="image") == 0).all().all()
 
 
 def test_light_and_contrast_of_an_image_do_not_weigh(tmp_path):

@@ -98,6 +98,8 @@ def test_every_mask_has_a_row_and_they_are_kept_in_a_file(tmp_path):
     other = prepare_sizes(tmp_path / "sizes.csv", samples, Config(image_size=96))  # other sizes: measured anew
     assert other.columns.tolist() == [48, 64, 96]
     assert other.loc["007", 96] == score_size(disc(96, 1), 96)
+    fewer = prepare_sizes(tmp_path / "sizes.csv", samples[1:], Config(image_size=96))  # so with other samples
+    assert fewer.index.tolist() == ["NA", "2"]
 
 
 def test_of_many_masks_some_are_measured_both_ends_among_them(tmp_path, monkeypatch):
