@@ -165,7 +165,7 @@ def list_masks(folder: Path) -> dict[str, str]:
     for stem, name in masks.items():
         plain = MASK_NUMBER.sub(r"\1", stem)
         image = _strip_ending(plain if plain in masks else stem)  # a number without the first may be of the name
-        if not _are_one([*found[image], name], image):
+        if not _are_one([*found[image][:1], name], image):
             raise InputError(f"{folder / name} and {found[image][0]} both are masks of {image}; keep one of them")
         found[image].append(name)
     return {image: join_files(os.path.join(folder, name) for name in names) for image, names in found.items()}
@@ -247,7 +247,7 @@ def _find_owner(stem: str, name: str, images: Collection[str]) -> str:
 
 
 def _are_one(names: Sequence[str], image: str) -> bool:
-    """Whether several files are one mask: numbered, or in a folder of their image."""
+    """Whether files are of one mask: numbered, or in a folder of their image."""
     folders = {os.path.dirname(name).replace(os.sep, "_") for name in names}
     stems = {MASK_NUMBER.sub(r"\1", os.path.splitext(name)[0]).lower() for name in names}
     return folders == {image} or len(stems) == 1
@@ -266,7 +266,7 @@ def _masks_by_image(
         if image not in images:
             cure = f"add {image}.jpg there or remove the mask"
             problems.append(Problem(folder / name, "no image", "has no image beside it in Train/Image", cure))
-        elif not _are_one([*masks[image], name], image):
+        elif not _are_one([*masks[image][:1], name], image):
             fact = f"and {masks[image][0]} both are masks of {image}"
             problems.append(Problem(folder / name, "two masks", fact, "keep one, or draw all in one file"))
         else:
