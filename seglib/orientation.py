@@ -14,6 +14,7 @@ from seglib.config import Config
 from seglib.images import Scale, read_mask, read_resized
 from seglib.paths import write_text
 from seglib.progress import track
+from seglib.samples import spread_samples
 
 MOST = 200  # samples that are looked at; of more, as many evenly spread
 SIDE = 32  # pixels of what is compared
@@ -52,8 +53,7 @@ def prepare_orientation(path: Path, samples: pd.DataFrame, *, channels: int, sca
     Raises:
         InputError: a file cannot be read.
     """
-    rows = np.unique(np.linspace(0, len(samples) - 1, min(MOST, len(samples))).round().astype(int))
-    some = samples.iloc[rows]
+    some = spread_samples(samples, MOST)
     if path.exists():
         kept = pd.read_csv(path, index_col="sample_id", dtype={"sample_id": str}, keep_default_na=False)
         if kept.index.tolist() == some["sample_id"].tolist():

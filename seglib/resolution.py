@@ -15,6 +15,7 @@ from seglib.images import image_size, read_mask, resize_image
 from seglib.mask_files import first_file
 from seglib.paths import write_text
 from seglib.progress import track
+from seglib.samples import spread_samples
 
 MOST = 200  # masks; of the 806 of ISIC 2016 and the 598 of chest X-rays so many give the mean within 0.0003
 FACTORS = (0.5, 0.75, 1, 1.5, 2, 3, 4)  # of the size that is set
@@ -39,8 +40,7 @@ def prepare_sizes(path: Path, samples: pd.DataFrame, config: Config) -> pd.DataF
     Raises:
         InputError: a mask cannot be read.
     """
-    rows = np.unique(np.linspace(0, len(samples) - 1, min(MOST, len(samples))).round().astype(int))
-    some = samples.iloc[rows].set_index("sample_id")["mask_path"]
+    some = spread_samples(samples, MOST).set_index("sample_id")["mask_path"]
     sizes = list_sizes(config, [max(image_size(first_file(mask))) for mask in some])
     if path.exists():
         kept = pd.read_csv(path, index_col="sample_id", dtype={"sample_id": str}, keep_default_na=False, na_values=[""])

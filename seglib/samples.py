@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
 import pandas as pd
 
 from seglib.dicom import is_unnamed_dicom
@@ -126,6 +127,16 @@ def list_images(folder: Path) -> pd.DataFrame:
     return _tabulate(folder, images)
 
 
+def spread_samples(samples: pd.DataFrame, most: int) -> pd.DataFrame:
+    """Of a table with more rows than ``most`` as many, evenly spread and both ends among them.
+
+    Example:
+        >>> spread_samples(pd.DataFrame({"sample_id": list("abcdefg")}), 3)["sample_id"].tolist()
+        ['a', 'd', 'g']
+    """
+    return samples.iloc[np.unique(np.linspace(0, len(samples) - 1, min(most, len(samples))).round().astype(int))]
+
+
 def read_left_out(data_dir: Path) -> frozenset[Path]:
     """The files that ``leave_out.csv`` of a data folder lists in its column ``file``, relative to the folder.
 
@@ -240,15 +251,18 @@ def _strip_ending(stem: str) -> str:
 def _find_owner(stem: str, name: str, images: Collection[str]) -> str:
     """The image that a mask is called after, or would be; its own name comes before that of its folder."""
     numbered = _strip_ending(MASK_NUMBER.sub(r"\1", stem))
-    folder = os.path.dirname(name).replace(os.sep, "_")
-    return next(
-        (image for image in (stem, _strip_ending(stem), numbered, folder) if image in images), _strip_ending(stem)
-    )
+    candidates = (stem, _strip_ending(stem), numbered, _name_folder(name))
+    return next((image for image in candidates if image in images), _strip_ending(stem))
+
+
+def _name_folder(name: str) -> str:
+    """What the stems of the files in a file's folder begin with, and the image that has its masks there."""
+    return os.path.dirname(name).replace(os.sep, "_")
 
 
 def _are_one(names: Sequence[str], image: str) -> bool:
     """Whether files are of one mask: numbered, or in a folder of their image."""
-    folders = {os.path.dirname(name).replace(os.sep, "_") for name in names}
+    folders = {_name_folder(name) for name in names}
     stems = {MASK_NUMBER.sub(r"\1", os.path.splitext(name)[0]).lower() for name in names}
     return folders == {image} or len(stems) == 1
 

@@ -38,8 +38,8 @@ ALLOWED = {
     "drift": {"traits"},
     "checks": LEAF
     | {"mask_files", "cases", "duplicates", "images", "progress", "scales", "scratch", "ahead", "traits"},
-    "resolution": {"mask_files", "ahead", "config", "images", "paths", "progress"},
-    "orientation": {"ahead", "config", "images", "paths", "progress"},
+    "resolution": {"mask_files", "ahead", "config", "images", "paths", "progress", "samples"},
+    "orientation": {"ahead", "config", "images", "paths", "progress", "samples"},
     "oddities": LEAF | {"mask_files", "traits"},
     "problems": LEAF | {"mask_files", "cases", "checks", "duplicates", "folds", "images", "oddities", "samples"},
     "cache": LEAF | {"mask_files", "images", "paths", "progress", "ahead"},
