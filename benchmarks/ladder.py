@@ -19,8 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from seglib.intervals import compare_scores, describe_comparison
 from seglib.masks import read_scores
-from seglib.metrics import compare_scores, describe_comparison
 from seglib.paths import write_text
 
 BUDGET = {"image_size": 128, "epochs": 8, "stop_patience": 0, "monitor": "val_dice", "precision": "auto"}

@@ -226,7 +226,7 @@ def _phantoms(arguments: argparse.Namespace) -> None:
 
 
 def _score(arguments: argparse.Namespace) -> None:
-    from seglib import images, metrics, samples, submission
+    from seglib import images, samples, submission, summaries
 
     truth_dir = Path(arguments.truth)
     if not truth_dir.is_dir():
@@ -236,15 +236,15 @@ def _score(arguments: argparse.Namespace) -> None:
         raise errors.InputError(f"{truth_dir} holds no masks; name the folder that does")
     order = {"by_rows": arguments.by_rows, "zero_based": arguments.zero_based}
     scores = submission.score_submission(Path(arguments.submission), truth, images.read_mask, **order)
-    summary = metrics.summarise_scores(scores)
-    for name, text in metrics.describe_scores(summary).items():
-        print(f"{text}\n    {metrics.DEFINITIONS[name]}")
+    summary = summaries.summarise_scores(scores)
+    for name, text in summaries.describe_scores(summary).items():
+        print(f"{text}\n    {summaries.DEFINITIONS[name]}")
     if arguments.json:
         paths.write_text(Path(arguments.json), json.dumps(summary, indent=2) + "\n")
 
 
 def _compare(arguments: argparse.Namespace) -> None:
-    from seglib import masks, metrics
+    from seglib import intervals, masks
 
     pairs = masks.pair_scores(Path(arguments.first), Path(arguments.second))
     groups = pairs["group"].to_numpy()
@@ -252,12 +252,12 @@ def _compare(arguments: argparse.Namespace) -> None:
     print(f"{len(pairs)} images{of} that both runs held out; + means that the second is better")
     for name, word in (("dice", "Dice"), ("iou", "IoU")):
         scores = (pairs[f"{name}_{which}"].to_numpy() for which in ("first", "second"))
-        facts = metrics.compare_scores(*scores, groups=groups)
+        facts = intervals.compare_scores(*scores, groups=groups)
         print(
             f"{word:4} {facts['difference']:+.4f} (95 % interval {facts['low']:+.4f} to {facts['high']:+.4f}), "
             f"p = {facts['p']:.2g}; better on {facts['better']}, worse on {facts['worse']} of {len(pairs)} images"
         )
-        print(f"     {metrics.describe_comparison(facts)}")
+        print(f"     {intervals.describe_comparison(facts)}")
 
 
 def _kaggle(arguments: argparse.Namespace) -> int:

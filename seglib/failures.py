@@ -8,7 +8,7 @@ import pandas as pd
 
 from seglib.ahead import map_on_cores
 from seglib.images import Scale, read_image, read_mask
-from seglib.metrics import bootstrap_interval
+from seglib.intervals import bootstrap_interval
 from seglib.progress import track
 from seglib.traits import describe_mask
 
@@ -184,7 +184,7 @@ def compare_causes(table: pd.DataFrame, *, groups: Sequence | None = None) -> pd
     Args:
         table: one row per image with ``dice``, the pixels ``overlap``, ``pred_area``, ``target_area``, ``pixels``, and
             what ``measure_difficulty`` gives.
-        groups: (N,) images that count as one for the interval, as for ``metrics.bootstrap_interval``.
+        groups: (N,) images that count as one for the interval, as for ``intervals.bootstrap_interval``.
 
     Returns:
         One row for each of ``CAUSES``: ``cause``, ``images`` that have it, ``dice_with`` and ``dice_without`` (means),
@@ -210,8 +210,8 @@ def difference_interval(values: np.ndarray, has: np.ndarray, *, groups: np.ndarr
     """95 % interval of ``mean(values[has]) - mean(values[~has])``, by the bootstrap of its linear part.
 
     Each image pulls at the difference by ``(value - mean of its side) / share of its side``; the mean of these pulls
-    is what ``metrics.bootstrap_interval`` resamples, in whole groups. Pulls are stretched by ``sqrt(n / (n - 1))`` for
-    the n images of a side, so that few images are not taken for certain.
+    is what ``intervals.bootstrap_interval`` resamples, in whole groups. Pulls are stretched by ``sqrt(n / (n - 1))``
+    for the n images of a side, so that few images are not taken for certain.
 
     Args:
         values: (N,) one score per image.

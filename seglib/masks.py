@@ -10,11 +10,12 @@ import torch
 from seglib.ahead import map_on_cores
 from seglib.errors import InputError
 from seglib.folds import merge_groups
-from seglib.metrics import boundary_scores, compare_scores, count_pixels, describe_comparison, overlap_scores
+from seglib.intervals import compare_scores, describe_comparison
+from seglib.metrics import boundary_scores, count_pixels, overlap_scores
 
 
 def score_masks(sample_ids: Iterable[str], preds: Iterable[np.ndarray], masks: Iterable[np.ndarray]) -> pd.DataFrame:
-    """Every image's scores at the size of its file; ``metrics.DEFINITIONS`` says what each means.
+    """Every image's scores at the size of its file; ``summaries.DEFINITIONS`` says what each means.
 
     Args:
         sample_ids: N names.
@@ -89,7 +90,7 @@ def compare_runs(run: Path, others: Sequence[Path]) -> pd.DataFrame:
         others: folders of runs on the same data.
 
     Returns:
-        One row for each other run: its name, ``images`` in common, the facts of ``metrics.compare_scores`` (positive
+        One row for each other run: its name, ``images`` in common, the facts of ``intervals.compare_scores`` (positive
         differences where the other is better) and the ``verdict`` in words; where they cannot be compared, that says
         why, and there are no facts.
     """

@@ -12,8 +12,8 @@ import pandas as pd
 from PIL import Image
 
 from seglib.calibration import DEFINITIONS as CALIBRATION
-from seglib.metrics import DEFINITIONS, FAILURE_IOU, describe_scores
 from seglib.paths import write_text
+from seglib.summaries import DEFINITIONS, FAILURE_IOU, describe_presence, describe_scores
 
 QUESTIONS = {
     "01": "What is there to learn from?",
@@ -110,7 +110,8 @@ def _sentences(output_dir: Path, summary: dict[str, Any]) -> list[str]:
     """What the run says in words, from the data to the masks."""
     said = [_say_problems(output_dir / "problems.csv")]
     said += _say_verdicts(_read(output_dir / "verdict.json") or [])
-    said += [_say_failures(summary), _say_rules(_read(output_dir / "masks.json")), _say_calibration(summary)]
+    said += [_say_failures(summary), _say_presence(summary), _say_rules(_read(output_dir / "masks.json"))]
+    said += [_say_calibration(summary)]
     return [sentence for sentence in said if sentence]
 
 
@@ -145,6 +146,10 @@ def _say_failures(summary: dict[str, Any]) -> str:
     if "failures" not in summary:
         return ""
     return f"Masks: {100 * summary['failures']:.1f} % of the held-out images fail (IoU below {FAILURE_IOU:g})."
+
+
+def _say_presence(summary: dict[str, Any]) -> str:
+    return f"Images that show nothing: {describe_presence(summary)}" if "empty_images" in summary else ""
 
 
 def _say_rules(facts: dict[str, Any]) -> str:

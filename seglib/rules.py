@@ -15,7 +15,7 @@ from sklearn.model_selection import KFold
 
 from seglib.ahead import map_on_cores
 from seglib.errors import InputError
-from seglib.metrics import compare_scores
+from seglib.intervals import compare_scores
 from seglib.paths import write_text
 
 
@@ -237,7 +237,7 @@ def describe_rules(table: np.ndarray, fitted: Sequence[MaskRules], *, groups: Se
         ``rules`` (chosen on all N images, for those that no network has seen), ``fitted_rules`` (those of the parts, a
         measure of how sure the choice is), ``images``, ``plain_dice`` and ``fitted_dice`` (means over the N images),
         ``gain`` (the difference with its ``standard_error``, and ``low``, ``high`` and ``p`` of
-        ``metrics.compare_scores``) and ``sensitivity`` (per candidate the mean Dice and the standard error of its
+        ``intervals.compare_scores``) and ``sensitivity`` (per candidate the mean Dice and the standard error of its
         difference from the plain threshold).
     """
     plain = table[:, DEFAULT]

@@ -136,7 +136,7 @@ def rank_correlation(
     Args:
         first: (N,) one value per image.
         second: (N,) another.
-        groups: (N,) images that are drawn together, as for ``metrics.bootstrap_interval``.
+        groups: (N,) images that are drawn together, as for ``intervals.bootstrap_interval``.
         resamples: how many times all images, or as many groups, are drawn with replacement.
         seed: of the drawing.
 

@@ -103,6 +103,16 @@ def test_failures_are_said_with_their_threshold(run):
     assert "2.6 % of the held-out images fail (IoU below 0.65)." in write_report(run).read_text()
 
 
+def test_images_that_show_nothing_are_told_from_the_others(run):
+    assert "show nothing" not in write_report(run).read_text()
+    counts = {"empty_images": 4, "false_alarms": 1, "present_images": 3, "missed": 2}
+    counts |= {f"dice_present_{end}": 0.3 for end in ("mean", "low", "high")}
+    (run / "summary.json").write_text(json.dumps(SUMMARY | counts))
+    page = write_report(run).read_text()
+    assert "<li>Images that show nothing: Of 4 images that show nothing 3 got an empty mask; of 3 that show" in page
+    assert "false alarms 1 of 4 empty images" in page
+
+
 def test_problems_are_counted_and_listed_up_to_a_limit(run):
     rows = [
         f"{kind},Train/Image/{n}.jpg,blank,<b>,look"

@@ -13,9 +13,9 @@ import papermill
 import pytest
 
 from seglib.images import image_size, read_mask
-from seglib.metrics import DEFINITIONS
 from seglib.samples import list_test_images
 from seglib.submission import check_submission, decode_rle, read_submission
+from seglib.summaries import DEFINITIONS
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--set", "image_size=64", "--set", "epochs=4", "--set", "min_steps=0", "--set", "batch_size=4"]

@@ -1,0 +1,130 @@
+"""Scores per image -> the interval of their mean, and whether two runs differ."""
+
+import numpy as np
+import pandas as pd
+import scipy  # its part stats takes half a second to import, and comes when it is used
+
+DRAWS_AT_ONCE = 1 << 18  # of the bootstrap: 2 MiB of numbers, however many images there are
+
+
+def bootstrap_interval(
+    values: np.ndarray, *, groups: np.ndarray | None = None, resamples: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+    """95 % interval of the mean over images, by the percentile bootstrap.
+
+    Images of one lesion or near-duplicates tell less than as many strangers: give their ``groups``, and whole groups
+    are drawn instead of images. Where every image is a group of its own, the interval is the one without groups.
+
+    Args:
+        values: (N,) one score per image.
+        groups: (N,) the group of each image: numbers or names.
+        resamples: how many times N images, or all as many groups, are drawn with replacement.
+        seed: of the drawing.
+
+    Returns:
+        Lower and upper end; both are the mean where there is one image or one group.
+
+    Raises:
+        ValueError: if there are no values, or not as many groups.
+
+    Source:
+        Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13; groups: Field and Welsh 2007,
+        Bootstrapping clustered data, J. R. Statist. Soc. B 69, 369-390.
+
+    Example:
+        >>> bootstrap_interval(np.array([0.0, 0.0, 1.0, 1.0]), groups=np.array(["a", "a", "a", "a"]))
+        (0.5, 0.5)
+    """
+    ((low, high),) = bootstrap_intervals(np.asarray(values)[None], groups=groups, resamples=resamples, seed=seed)
+    return low, high
+
+
+def bootstrap_intervals(
+    rows: np.ndarray, *, groups: np.ndarray | None = None, resamples: int = 2000, seed: int = 0
+) -> list[tuple[float, float]]:
+    """``bootstrap_interval`` of several scores of the same images; all share one drawing.
+
+    Args:
+        rows: (K, N) one score in each row.
+        groups: as for ``bootstrap_interval``.
+        resamples: as there.
+        seed: as there.
+
+    Returns:
+        Lower and upper end for each row.
+
+    Example:
+        >>> bootstrap_intervals(np.array([[0.5], [0.9]]))
+        [(0.5, 0.5), (0.9, 0.9)]
+    """
+    count = rows.shape[1]
+    if not count or (groups is not None and len(groups) != count):
+        raise ValueError(f"{count} values and {'no' if groups is None else len(groups)} groups cannot be resampled")
+    codes = np.arange(count) if groups is None else pd.factorize(np.asarray(groups), use_na_sentinel=False)[0]
+    sizes, sums = np.bincount(codes), [np.bincount(codes, weights=row) for row in rows]
+    rng, means = np.random.default_rng(seed), np.empty((len(rows), resamples))
+    step = max(1, DRAWS_AT_ONCE // sizes.size)
+    for start in range(0, resamples, step):  # the same numbers as one drawing after the other, in bounded memory
+        drawn = rng.integers(0, sizes.size, (min(step, resamples - start), sizes.size))
+        images = sizes[drawn].sum(axis=1)
+        for row, mean in zip(sums, means, strict=True):
+            mean[start : start + step] = row[drawn].sum(axis=1) / images
+    return [(float(low), float(high)) for low, high in np.quantile(means, [0.025, 0.975], axis=1).T]
+
+
+def compare_scores(
+    first: np.ndarray, second: np.ndarray, *, groups: np.ndarray | None = None, resamples: int = 2000, seed: int = 0
+) -> dict[str, float]:
+    """Whether the second of two runs is better, image by image.
+
+    Where a patient has several images, these are one observation: give their ``groups``. Then whole groups are drawn
+    for the interval, and the test takes the mean difference of each group.
+
+    Args:
+        first: (N,) scores of one run.
+        second: (N,) scores of the other on the same images in the same order.
+        groups: (N,) the group of each image, as for ``bootstrap_interval``.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+
+    Returns:
+        ``difference`` (mean of second minus first), ``low`` and ``high`` (its 95 % bootstrap interval over images),
+        ``p`` (two-sided Wilcoxon signed-rank test; 1 where no image differs), ``better`` and ``worse`` (images on
+        which the second run gained or lost).
+
+    Raises:
+        ValueError: if the two have different lengths.
+
+    Source:
+        Wilcoxon 1945, https://doi.org/10.2307/3001968.
+
+    Example:
+        >>> compare_scores(np.array([0.5, 0.6]), np.array([0.5, 0.8]))["better"]
+        1
+    """
+    if first.shape != second.shape:
+        raise ValueError(f"first {first.shape} and second {second.shape} differ")
+    difference = second - first
+    low, high = bootstrap_interval(difference, groups=groups, resamples=resamples, seed=seed)
+    means = pd.Series(difference).groupby(np.arange(len(difference)) if groups is None else groups).mean().to_numpy()
+    p = float(scipy.stats.wilcoxon(means).pvalue) if means.any() else 1.0
+    better, worse = int((difference > 0).sum()), int((difference < 0).sum())
+    return {"difference": float(difference.mean()), "low": low, "high": high, "p": p, "better": better, "worse": worse}
+
+
+def describe_comparison(facts: dict[str, float]) -> str:
+    """What a comparison means, in a sentence.
+
+    The difference is called real only where the interval leaves out 0, the test agrees (p < 0.05) and most images moved
+    that way: the interval looks at the mean, which a few images can move, the test at how many moved.
+
+    Args:
+        facts: of ``compare_scores``.
+    """
+    clear = facts["low"] > 0 or facts["high"] < 0
+    gained = facts["difference"] > 0
+    if clear and facts["p"] < 0.05 and gained == (facts["better"] > facts["worse"]):
+        return f"the second run is {'better' if gained else 'worse'}, and the difference is real"
+    if clear or facts["p"] < 0.05:
+        return "mean and number of images do not agree: look at the images that differ most before you believe it"
+    return "the difference may be chance: more images, or more seeds, are needed to tell the runs apart"
