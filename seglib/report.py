@@ -160,6 +160,8 @@ def _say_rules(facts: dict[str, Any]) -> str:
     steps += ["holes filled"] if rules["fill_holes"] else []
     steps += [f"parts below {100 * rules['smallest_area']:g} % of the image removed"] if rules["smallest_area"] else []
     steps += ["the largest part kept"] if rules["largest_only"] else []
+    if core := rules.get("smallest_core"):
+        steps += [f"nothing where less than {100 * core:g} % of the image is surely foreground"]
     return (
         f"From map to mask: {', '.join(steps)}. On images it was not chosen on, choosing so changes the mean Dice by "
         f"{gain['difference']:+.4f} (95 % interval {gain['low']:+.4f} to {gain['high']:+.4f}) against 0.5 alone."

@@ -28,17 +28,26 @@ class MaskRules:
         fill_holes: background that foreground encloses becomes foreground.
         smallest_area: parts smaller than this share of the image are removed, in [0, 1].
         largest_only: of several parts only the largest is kept.
+        smallest_core: where a smaller share of the image than this is above ``CORE``, nothing is foreground, in [0, 1].
     """
 
     threshold: float = 0.5
     fill_holes: bool = False
     smallest_area: float = 0.0
     largest_only: bool = False
+    smallest_core: float = 0.0
 
 
+CORE = 0.8  # probability above which a pixel is surely foreground
 THRESHOLDS = tuple(round(0.30 + 0.05 * step, 2) for step in range(9))  # 0.30 to 0.70
-AREAS = (0.0, 0.0005, 0.002, 0.005)  # shares of the image; 0.002 is a part of 23 x 23 pixels in one of 512 x 512
-PARTS = (*({"smallest_area": area} for area in AREAS), {"largest_only": True})
+AREAS = (0.0005, 0.002, 0.005)  # shares of the image; 0.002 is a part of 23 x 23 pixels in one of 512 x 512
+# Images that show nothing: a doubtful spot there costs the whole image. What is sure tells them better than the size of
+# the mask does, and a few thousandths are 36 x 36 pixels in an image of 512 x 512, or a tenth of a small object.
+CORES = (0.001, 0.003, 0.01, 0.03)
+PARTS = (
+    *({"largest_only": largest, "smallest_core": core} for largest, core in product((False, True), (0.0, *CORES))),
+    *({"smallest_area": area} for area in AREAS),
+)
 CANDIDATES = tuple(
     MaskRules(threshold=threshold, fill_holes=fill, **part)
     for threshold, fill, part in product(THRESHOLDS, (False, True), PARTS)
@@ -61,6 +70,8 @@ def make_mask(probability: np.ndarray, rules: MaskRules) -> np.ndarray:
         >>> make_mask(np.array([[0.2, 0.5, 0.8]]), MaskRules()).tolist()
         [[0, 0, 1]]
     """
+    if rules.smallest_core and _measure_core(probability) < rules.smallest_core:
+        return np.zeros(probability.shape, np.uint8)
     mask = (probability > rules.threshold).astype(np.uint8)
     if rules.fill_holes:
         mask = _fill_holes(mask)
@@ -68,6 +79,10 @@ def make_mask(probability: np.ndarray, rules: MaskRules) -> np.ndarray:
         labels, areas = _find_parts(mask)
         mask = _kept(areas, mask.size, rules)[labels].astype(np.uint8)
     return mask
+
+
+def _measure_core(probability: np.ndarray) -> float:
+    return np.count_nonzero(probability > CORE) / probability.size
 
 
 def _fill_holes(mask: np.ndarray) -> np.ndarray:
@@ -110,12 +125,12 @@ def score_rules(probability: np.ndarray, mask: np.ndarray) -> np.ndarray:
     if probability.shape != mask.shape:
         raise ValueError(f"probability {probability.shape} and mask {mask.shape} differ")
     foreground, target_area = mask.ravel() > 0, int(np.count_nonzero(mask))
-    scores = []
+    core, scores = _measure_core(probability), []
     for threshold, fill in product(THRESHOLDS, (False, True)):
         labels, areas = _find_parts(make_mask(probability, MaskRules(threshold, fill)))
         overlaps = np.bincount(labels.ravel()[foreground], minlength=len(areas))
         for part in PARTS:
-            kept = _kept(areas, mask.size, MaskRules(**part))
+            kept = _kept(areas, mask.size, MaskRules(**part)) & (core >= part.get("smallest_core", 0.0))
             both = int(areas[kept].sum()) + target_area
             scores.append(2 * int(overlaps[kept].sum()) / both if both else 1.0)
     return np.array(scores)
@@ -146,7 +161,7 @@ def choose_rules(table: np.ndarray, *, groups: Sequence | None = None) -> MaskRu
         >>> table = np.full((8, len(CANDIDATES)), 0.8)
         >>> table[:, [CANDIDATES.index(MaskRules(0.4)), CANDIDATES.index(MaskRules(0.45, fill_holes=True))]] = 0.9
         >>> choose_rules(table)
-        MaskRules(threshold=0.4, fill_holes=False, smallest_area=0.0, largest_only=False)
+        MaskRules(threshold=0.4, fill_holes=False, smallest_area=0.0, largest_only=False, smallest_core=0.0)
     """
     codes = _number_groups(groups, len(table))
     means = table.mean(axis=0)
@@ -158,7 +173,7 @@ def choose_rules(table: np.ndarray, *, groups: Sequence | None = None) -> MaskRu
 
     def effort(number: int) -> tuple[int, float]:
         rules = CANDIDATES[number]
-        count = rules.fill_holes + rules.largest_only + bool(rules.smallest_area)
+        count = rules.fill_holes + rules.largest_only + bool(rules.smallest_area) + bool(rules.smallest_core)
         return count, round(abs(rules.threshold - 0.5), 6)
 
     near = clear & (means[best] - means <= _standard_error(from_best, codes))
@@ -282,7 +297,8 @@ def read_rules(path: Path) -> MaskRules:
 def _checked(found: dict[str, Any]) -> MaskRules:
     """The rules of a file; all must be there: a default in place of one that is lost would go unnoticed."""
     rules = MaskRules(**found)
-    numbers, switches = (rules.threshold, rules.smallest_area), (rules.fill_holes, rules.largest_only)
+    numbers = (rules.threshold, rules.smallest_area, rules.smallest_core)
+    switches = (rules.fill_holes, rules.largest_only)
     whole = found.keys() == dataclasses.asdict(rules).keys()
     in_range = all(not isinstance(number, bool) and 0 <= number <= 1 for number in numbers)
     if not whole or not in_range or not all(isinstance(switch, bool) for switch in switches):

@@ -56,7 +56,7 @@ def make_sensitivity():
             for area, big in ((0.0, False), (0.002, False), (0.0, True))]  # fmt: skip
     names = ("threshold", "fill_holes", "smallest_area", "largest_only")
     return [
-        {**dict(zip(names, row, strict=True)), "dice": 0.8 + number / 100, "standard_error": 0.01}
+        {**dict(zip(names, row, strict=True)), "smallest_core": 0.0, "dice": 0.8 + number / 100, "standard_error": 0.01}
         for number, row in enumerate(rows)
     ]
 
@@ -98,6 +98,22 @@ def test_the_rules_in_use_are_ringed_and_lie_on_a_line(row, drawn_by_itself):
     assert any(tuple(p[0] for p in point) in zip(*line.get_data(), strict=True) for line in lines)
     assert ("chosen" in [line.get_label() for line in lines]) == drawn_by_itself
     assert lines[0].get_ydata().tolist() == [r["dice"] for r in rows if not any(list(r.values())[1:4])]
+
+
+@pytest.mark.parametrize(("dice", "drawn"), [(0.99, True), (0.1, False)])
+def test_what_empties_masks_is_drawn_where_it_helps(dice, drawn):
+    rows = make_sensitivity()
+    core = {"fill_holes": False, "smallest_area": 0.0, "largest_only": False, "smallest_core": 0.01, "dice": dice}
+    rows += [{"threshold": t, "standard_error": 0.01} | core for t in (0.3, 0.5, 0.7)]
+    lines = {line.get_label(): line for line in figures.plot_rules(rows, rows[0]).axes[0].lines}
+    name = "+ nothing unless 1 % of the image is sure"
+    assert (name in lines) == drawn
+    assert not drawn or lines[name].get_ydata().tolist() == [dice] * 3
+    assert len(lines["threshold alone"].get_xdata()) == 3
+    assert "chosen" not in lines
+    (ax,) = figures.plot_rules(rows, rows[-2]).axes
+    assert ax.lines[-1].get_xdata().tolist() == [0.5]
+    assert ("chosen" in [line.get_label() for line in ax.lines]) != drawn
 
 
 def test_rules_that_are_far_off_do_not_flatten_the_others():

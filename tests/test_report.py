@@ -82,6 +82,9 @@ def test_the_rules_are_said_in_words(run):
     said = "a threshold of 0.45, holes filled, parts below 0.5 % of the image removed, the largest part kept. On images"
     assert said in page
     assert "by +0.0012 (95 % interval -0.0010 to +0.0020) against 0.5 alone" in page
+    (run / "masks.json").write_text(json.dumps({"rules": rules | {"smallest_core": 0.003}, "gain": gain}))
+    said = "part kept, nothing where less than 0.3 % of the image is surely foreground. On"
+    assert said in write_report(run).read_text()
     for change, said in (("fill_holes", "0.45, parts below"), ("largest_only", "removed. On")):
         (run / "masks.json").write_text(json.dumps({"rules": rules | {change: False}, "gain": gain}))
         assert said in write_report(run).read_text()

@@ -12,6 +12,7 @@ from seglib.errors import InputError
 from seglib.metrics import dice_score
 from seglib.rules import (
     CANDIDATES,
+    CORE,
     DEFAULT,
     MaskRules,
     choose_rules,
@@ -94,6 +95,35 @@ def test_holes_are_filled_before_parts_are_measured():
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_empty_and_full_maps_stay_what_they_are(rules, value):
     assert (make_mask(np.full((4, 7), value), rules) == value).all()
+
+
+def test_a_map_without_a_sure_core_is_an_empty_mask():
+    probability = np.zeros((10, 10))
+    probability[2:4, 2:7] = 0.7  # ten doubtful pixels
+    rules = MaskRules(smallest_core=0.03)
+    assert not make_mask(probability, rules).any()
+    probability[2, 2:4] = 0.9  # two sure ones of a hundred
+    assert not make_mask(probability, rules).any()
+    probability[8, 8] = CORE + 1e-9  # the third, wherever it lies: it counts for the image, and all parts stay
+    assert make_mask(probability, rules).sum() == 11
+    probability[8, 8] = CORE
+    assert not make_mask(probability, rules).any()
+
+
+def test_what_tells_images_that_show_nothing_is_found_and_what_is_not_needed_is_not():
+    rng = np.random.default_rng(0)
+    tables = []
+    for number in range(40):
+        probability, mask = np.zeros((50, 50)), np.zeros((50, 50), np.uint8)
+        present = number % 2
+        probability[5:30, 5:30] = 0.95 if present else 0.7  # as large, but sure only where there is something
+        mask[5:30, 5:30] = present
+        tables.append(score_rules(probability + 0.01 * rng.random((50, 50)), mask))
+    everything, present = np.array(tables), np.array(tables[1::2])
+    chosen = choose_rules(everything)
+    assert (chosen.threshold, chosen.smallest_core) == (0.5, 0.001)
+    assert everything[:, CANDIDATES.index(chosen)].mean() == 1
+    assert choose_rules(present) == MaskRules()
 
 
 @pytest.mark.parametrize("sigma", [1.0, 6.0])
@@ -286,13 +316,17 @@ def test_rules_survive_their_file_and_no_file_is_the_plain_threshold(tmp_path):
     assert len(facts["sensitivity"]) == len(CANDIDATES)
 
 
-RULES = '{"rules": {"threshold": 0.4, "fill_holes": false, "smallest_area": 0.0, "largest_only": false}}'
+RULES = (
+    '{"rules": {"threshold": 0.4, "fill_holes": false, "smallest_area": 0.0, "largest_only": false, '
+    '"smallest_core": 0.0}}'
+)
 
 
 @pytest.mark.parametrize(
     "text",
     ["", "[]", "{}", '{"rules": {"threshold": "half"}}', '{"rules": {}}', '{"rules": {"threshold": 0.4}}',
-     *(RULES.replace("0.4", threshold) for threshold in ("2", "NaN", "true")), RULES.replace("0.0", "2"),
+     *(RULES.replace("0.4", threshold) for threshold in ("2", "NaN", "true")),
+     *(RULES.replace(f'{name}": 0.0', f'{name}": 2') for name in ("area", "core")),
      RULES.replace("false", "0", 1), RULES.replace('"fill', '"size": 1, "fill')],
 )  # fmt: skip
 def test_a_file_without_rules_is_refused(tmp_path, text):

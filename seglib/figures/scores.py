@@ -8,7 +8,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from seglib.figures.style import BLUE, GRAY, GREEN, ORANGE, RED, STYLE, WIDTH, new_figure
+from seglib.figures.style import BLUE, GRAY, GREEN, ORANGE, PURPLE, RED, STYLE, WIDTH, new_figure
 
 
 @rc_context(STYLE)
@@ -66,19 +66,25 @@ def plot_rules(sensitivity: Sequence[dict], chosen: dict) -> Figure:
 
     Args:
         sensitivity: of ``rules.describe_rules``: for each candidate its rules, ``dice`` and ``standard_error``.
-        chosen: the rules that are used: ``threshold``, ``fill_holes``, ``smallest_area``, ``largest_only``.
+        chosen: the rules that are used: ``threshold``, ``fill_holes``, ``smallest_area``, ``largest_only``,
+            ``smallest_core``.
     """
     table = pd.DataFrame(list(sensitivity))
-    after = ["fill_holes", "smallest_area", "largest_only"]
+    after = ["fill_holes", "smallest_area", "largest_only", "smallest_core"]
     figure = new_figure(3.4)
     ax = figure.subplots()
-    kinds = {"threshold alone": (False, 0.0, False), "+ holes filled": (True, 0.0, False)}
-    kinds |= {"+ largest part only": (False, 0.0, True), "+ holes filled, largest part only": (True, 0.0, True)}
-    small = table.loc[~table["fill_holes"] & (table["smallest_area"] > 0), "smallest_area"].max()
-    kinds[f"+ parts below {100 * small:g} % of the image removed"] = (False, small, False)
+    kinds = {"threshold alone": (False, 0.0, False, 0.0), "+ holes filled": (True, 0.0, False, 0.0)}
+    kinds |= {"+ largest part only": (False, 0.0, True, 0.0), "+ holes filled, largest part": (True, 0.0, True, 0.0)}
+    small = table["smallest_area"].max()
+    kinds[f"+ parts below {100 * small:g} % of the image removed"] = (False, small, False, 0.0)
+    alone = table[~table["fill_holes"] & (table["smallest_area"] == 0) & ~table["largest_only"]]
+    core = alone.loc[alone["dice"].idxmax(), "smallest_core"]
+    if core:  # helps only where some images show nothing
+        kinds[f"+ nothing unless {100 * core:g} % of the image is sure"] = (False, 0.0, False, core)
     picked = tuple(chosen[name] for name in after)
     kinds |= {"chosen": picked} if picked not in kinds.values() else {}
-    colors, styles = (BLUE, GREEN, ORANGE, RED, GRAY, "black"), ("-", "--", "-.", ":", (0, (5, 1)), "-")
+    colors = (BLUE, GREEN, ORANGE, RED, GRAY, PURPLE, "black")
+    styles = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)), "-")
     for (name, kind), color, style in zip(kinds.items(), colors, styles, strict=False):
         rows = table[(table[after] == pd.Series(kind, after)).all(axis=1)].sort_values("threshold")
         ax.plot(rows["threshold"], rows["dice"], color=color, linestyle=style, label=name)

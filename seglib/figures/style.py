@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 # Okabe and Ito 2008: told apart by colour-blind readers and in gray print
-BLUE, ORANGE, GREEN, RED, GRAY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#5A5A5A"
+BLUE, ORANGE, GREEN, RED, PURPLE, GRAY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#5A5A5A"
 WIDTH = 9.0  # inches: the width of a notebook's cell
 PERCENT_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 THUMBNAIL = 600  # pixels: longest side that is drawn in a panel
