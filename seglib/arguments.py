@@ -29,6 +29,7 @@ def parse_words(words: Sequence[str] | None) -> argparse.Namespace:
         _add_compare,
         _add_predict,
         _add_score,
+        _add_decode,
     ):
         add(commands)
     found, unknown = parser.parse_known_args(words)
@@ -166,5 +167,23 @@ def _add_score(commands: Any) -> None:
     command.add_argument("--truth", metavar="DIR", required=True, help="reference masks, or a data set with Test/Mask")
     command.add_argument("--submission", metavar="CSV", required=True)
     command.add_argument("--json", metavar="FILE", help="write the scores there too")
+    command.add_argument("--by-rows", action="store_true", help="run lengths go along the rows")
+    command.add_argument("--zero-based", action="store_true", help="run starts are counted from 0")
+
+
+def _add_decode(commands: Any) -> None:
+    command = commands.add_parser("decode", help="masks as files, of a CSV with run lengths")
+    command.add_argument("table", metavar="CSV", help="its first column names the images")
+    command.add_argument("images", metavar="IMAGES", help="the folder with the images")
+    command.add_argument("--out", metavar="DIR", required=True, help="folder of the masks, such as Train/Mask; new")
+    command.add_argument("--column", metavar="NAME", help="that of the run lengths (default: told by its name)")
+    command.add_argument(
+        "--where",
+        metavar="COLUMN=VALUE",
+        action="append",
+        default=[],
+        help="only rows with this value, such as class=stomach; repeatable",
+    )
+    command.add_argument("--rest-empty", action="store_true", help="images without a row get an empty mask")
     command.add_argument("--by-rows", action="store_true", help="run lengths go along the rows")
     command.add_argument("--zero-based", action="store_true", help="run starts are counted from 0")

@@ -243,6 +243,25 @@ def _score(arguments: argparse.Namespace) -> None:
         paths.write_text(Path(arguments.json), json.dumps(summary, indent=2) + "\n")
 
 
+def _decode(arguments: argparse.Namespace) -> None:
+    from seglib import decoding
+
+    unclear = [pair for pair in arguments.where if "=" not in pair]
+    if unclear:
+        raise errors.InputError(f"--where {unclear[0]} cannot be; write COLUMN=VALUE, such as class=stomach")
+    where = dict(pair.split("=", 1) for pair in arguments.where)
+    how = {name: getattr(arguments, name) for name in ("column", "rest_empty", "by_rows", "zero_based")}
+    out = Path(arguments.out).absolute()
+    found = decoding.decode_masks(Path(arguments.table), Path(arguments.images), out, where=where, **how)
+    print(f"masks       {out}: {found.masks}, of which {found.empty} are empty")
+    if found.others:
+        plural = "s" if found.others > 1 else ""
+        print(f"passed over {found.others} row{plural} about images that are not in {arguments.images}")
+    if found.torn:
+        other = "without --by-rows" if arguments.by_rows else "--by-rows"
+        print(f"look        the masks seem torn; delete them and try {other}")
+
+
 def _compare(arguments: argparse.Namespace) -> None:
     from seglib import intervals, masks
 
@@ -320,4 +339,5 @@ COMMANDS = {
     "compare": _compare,
     "predict": _predict,
     "score": _score,
+    "decode": _decode,
 }

@@ -58,17 +58,36 @@ def decode_rle(text: str, shape: tuple[int, int], *, by_rows: bool = False, zero
         >>> decode_rle("3 3", (2, 3)).tolist()
         [[0, 1, 1], [0, 1, 0]]
     """
-    try:
-        numbers = np.array(text.split(), dtype=np.int64)
-    except (ValueError, OverflowError):
-        raise ValueError(f"run lengths must be whole numbers, not {text[:40]!r}") from None
-    if numbers.size % 2:
-        raise ValueError(f"run lengths come in pairs, but there are {numbers.size} numbers")
-    starts, lengths = numbers[::2] - (not zero_based), numbers[1::2]
-    _check_runs(starts, lengths, shape[0] * shape[1])
+    starts, lengths = _split_runs(text, shape[0] * shape[1], zero_based=zero_based)
+    if (starts[1:] <= (starts + lengths)[:-1]).any():
+        raise ValueError("runs touch, overlap or are not in order")
     change = np.zeros(shape[0] * shape[1] + 1, dtype=np.int8)
     change[starts], change[starts + lengths] = 1, -1
     flat = np.cumsum(change[:-1], dtype=np.int8).astype(np.uint8)
+    return flat.reshape(shape, order="C" if by_rows else "F")
+
+
+def decode_runs(text: str, shape: tuple[int, int], *, by_rows: bool = False, zero_based: bool = False) -> np.ndarray:
+    """``decode_rle`` of other people's masks, whose runs may be in any order, touch and overlap.
+
+    Args:
+        text: as there.
+        shape: as there.
+        by_rows: as there.
+        zero_based: as there.
+
+    Raises:
+        ValueError: as there, but for runs that touch, overlap or are not in order.
+
+    Example:
+        >>> decode_runs("5 1 3 2 3 1", (2, 3)).tolist()
+        [[0, 1, 1], [0, 1, 0]]
+    """
+    starts, lengths = _split_runs(text, shape[0] * shape[1], zero_based=zero_based)
+    change = np.zeros(shape[0] * shape[1] + 1, dtype=np.int32)
+    np.add.at(change, starts, 1)
+    np.add.at(change, starts + lengths, -1)
+    flat = (np.cumsum(change[:-1]) > 0).astype(np.uint8)
     return flat.reshape(shape, order="C" if by_rows else "F")
 
 
@@ -82,13 +101,20 @@ def count_foreground(text: str) -> int:
     return int(np.array(text.split()[1::2], dtype=np.int64).sum())
 
 
-def _check_runs(starts: np.ndarray, lengths: np.ndarray, pixels: int) -> None:
+def _split_runs(text: str, pixels: int, *, zero_based: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Starts, from 0, and lengths; all within the image."""
+    try:
+        numbers = np.array(text.split(), dtype=np.int64)
+    except (ValueError, OverflowError):
+        raise ValueError(f"run lengths must be whole numbers, not {text[:40]!r}") from None
+    if numbers.size % 2:
+        raise ValueError(f"run lengths come in pairs, but there are {numbers.size} numbers")
+    starts, lengths = numbers[::2] - (not zero_based), numbers[1::2]
     if (lengths < 1).any():
         raise ValueError("a run is shorter than 1")
     if starts.size and (starts.min() < 0 or (starts + lengths).max() > pixels):
         raise ValueError(f"a run leaves the image of {pixels} pixels")
-    if (starts[1:] <= (starts + lengths)[:-1]).any():
-        raise ValueError("runs touch, overlap or are not in order")
+    return starts, lengths
 
 
 def write_submission(path: Path, rle_by_id: Mapping[str, str], *, template: Path | None = None) -> pd.DataFrame:
@@ -136,7 +162,7 @@ def read_template(path: Path) -> tuple[Sequence[str], list[str]]:
     Raises:
         InputError: if it has not two columns.
     """
-    table = _read_csv(path)
+    table = read_table(path)
     return list(table.columns), table.iloc[:, 0].tolist()
 
 
@@ -156,13 +182,30 @@ def find_template(data_dir: Path) -> Path | None:
     return next(found, None)
 
 
+def read_table(path: Path) -> pd.DataFrame:
+    """A CSV file of ids and run lengths, all of it text.
+
+    Raises:
+        InputError: if the file is missing, is no CSV, or has fewer than two columns.
+    """
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except FileNotFoundError:
+        raise InputError(f"there is no file {path}; check its spelling") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not a CSV file ({error}); it needs two columns, such as id,rle") from None
+    if table.shape[1] < 2:
+        raise InputError(f"{path} has {table.shape[1]} column(s); it needs two, such as id,rle")
+    return table
+
+
 def read_submission(path: Path) -> dict[str, str]:
     """The run lengths of a submission by image stem.
 
     Raises:
         InputError: if the file is missing, is no CSV of two columns, or names an image twice.
     """
-    table = _read_csv(path)
+    table = read_table(path)
     ids = [str(name) for name in table.iloc[:, 0]]
     if twice := [name for name, count in Counter(ids).items() if count > 1]:
         raise InputError(f"{path} has two rows for {min(twice)}; keep one")
@@ -235,18 +278,6 @@ def _decode_row(path: Path, name: str, text: str, size: tuple[int, int], order: 
         return decode_rle(text, size, **order)
     except ValueError as error:
         raise InputError(f"{path}, row {name}: {error}; the mask is {size[0]} x {size[1]} pixels") from None
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except FileNotFoundError:
-        raise InputError(f"there is no file {path}; check its spelling") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not a CSV file ({error}); it needs two columns, such as id,rle") from None
-    if table.shape[1] < 2:
-        raise InputError(f"{path} has {table.shape[1]} column(s); it needs two, such as id,rle")
-    return table
 
 
 def _stem(name: str, known: Container[str]) -> str:

@@ -1,0 +1,132 @@
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from seglib.cli import main
+from seglib.decoding import Decoded, decode_masks
+from seglib.errors import InputError
+from seglib.images import read_mask
+from seglib.submission import decode_rle, decode_runs, encode_rle
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / "Image"
+    folder.mkdir()
+    for name in ("a", "b", "c"):
+        cv2.imwrite(str(folder / f"{name}.png"), np.zeros((30, 50), np.uint8))
+    return folder
+
+
+def disc(x, y, radius=6):
+    return cv2.circle(np.zeros((30, 50), np.uint8), (x, y), radius, 1, -1)
+
+
+def write(path, rows, columns=("id", "rle")):
+    pd.DataFrame(rows, columns=list(columns)).to_csv(path, index=False)
+    return path
+
+
+MASKS = {"a": disc(20, 12), "b": disc(33, 15), "c": np.zeros((30, 50), np.uint8)}
+
+
+@pytest.mark.parametrize("by_rows", [False, True])
+@pytest.mark.parametrize("zero_based", [False, True])
+def test_masks_come_back_as_files_at_the_size_of_their_images(images, tmp_path, by_rows, zero_based):
+    order = {"by_rows": by_rows, "zero_based": zero_based}
+    table = write(tmp_path / "t.csv", [(f"{name}.png", encode_rle(mask, **order)) for name, mask in MASKS.items()])
+    assert decode_masks(table, images, tmp_path / "Mask", **order) == Decoded(3, 1, 0, torn=False)
+    assert sorted(path.name for path in (tmp_path / "Mask").iterdir()) == ["a.png", "b.png", "c.png"]
+    for name, mask in MASKS.items():
+        assert np.array_equal(read_mask(tmp_path / "Mask" / f"{name}.png"), mask)
+    assert cv2.imread(str(tmp_path / "Mask" / "a.png"), cv2.IMREAD_UNCHANGED).max() == 255
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["Image", "Mask", "t.csv"]
+
+
+@pytest.mark.parametrize("nothing", ["", " -1", "nan"])
+def test_rows_of_one_image_are_joined_and_a_word_for_nothing_is_none(images, tmp_path, nothing):
+    one, two = disc(10, 10), disc(14, 12)  # which overlap
+    rows = [("a", encode_rle(one)), ("b", nothing), ("a", encode_rle(two)), ("a", nothing), ("c", encode_rle(one))]
+    assert decode_masks(write(tmp_path / "t.csv", rows), images, tmp_path / "m").empty == 1
+    assert np.array_equal(read_mask(tmp_path / "m" / "a.png"), one | two)
+    assert not read_mask(tmp_path / "m" / "b.png").any()
+
+
+def test_one_class_of_several_is_chosen_by_another_column(images, tmp_path):
+    rows = [(n, kind, encode_rle(disc(x, 15)), "x") for n in "abc" for kind, x in (("large", 10), ("small", 40))]
+    table = write(tmp_path / "t.csv", rows, ("id", "class", "segmentation", "other"))
+    decode_masks(table, images, tmp_path / "m", where={"class": "small"})
+    assert np.array_equal(read_mask(tmp_path / "m" / "b.png"), disc(40, 15))
+    decode_masks(table, images, tmp_path / "both")
+    assert np.array_equal(read_mask(tmp_path / "both" / "b.png"), disc(40, 15) | disc(10, 15))
+
+
+def test_images_without_a_row_are_a_mistake_unless_they_are_meant(images, tmp_path):
+    table = write(tmp_path / "t.csv", [("a", "1 3"), ("elsewhere", "1 2"), ("elsewhere", "9 2")])
+    with pytest.raises(InputError, match=r"no row for b \(2 such in .*Image\); .* say --rest-empty"):
+        decode_masks(table, images, tmp_path / "m")
+    assert not (tmp_path / "m").exists()
+    assert decode_masks(table, images, tmp_path / "m", rest_empty=True) == Decoded(3, 2, 2, torn=False)
+
+
+def test_masks_read_in_the_wrong_direction_are_seen_to_be_torn(images, tmp_path):
+    table = write(tmp_path / "t.csv", [(name, encode_rle(mask)) for name, mask in MASKS.items()])
+    assert decode_masks(table, images, tmp_path / "torn", by_rows=True).torn
+    along = write(tmp_path / "r.csv", [(name, encode_rle(mask, by_rows=True)) for name, mask in MASKS.items()])
+    assert decode_masks(along, images, tmp_path / "torn2").torn
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "options", "said"),
+    [
+        ([("a", "1 3"), ("b", "1400 200"), ("c", "")], ("id", "rle"), {}, r"t.csv, b: a run leaves .* is 30 x 50"),
+        ([("a", "1 3"), ("b", "1"), ("c", "")], ("id", "rle"), {}, "b: run lengths come in pairs"),
+        ([("x", "1 3")], ("id", "rle"), {}, "no row of .*t.csv is about .* says 'x', and the first image is a"),
+        ([("a", "1 3", "2")], ("id", "one", "two"), {}, "which column .* say --column, one of one, two"),
+        ([("a", "1 3", "2")], ("id", "rle", "mask"), {}, "which column .* one of rle, mask"),
+        ([("a", "1 3")], ("id", "rle"), {"column": "runs"}, "has no column runs; it has id, rle"),
+        ([("a", "1 3")], ("id", "rle"), {"where": {"class": "x"}}, "has no column class"),
+        ([("a", "k", "1 3")], ("id", "class", "rle"), {"where": {"class": "x"}}, "no row where class is x"),
+    ],
+)
+def test_what_cannot_be_decoded_is_said_and_nothing_is_left(images, tmp_path, rows, columns, options, said):
+    table = write(tmp_path / "t.csv", rows, columns)
+    with pytest.raises(InputError, match=said):
+        decode_masks(table, images, tmp_path / "m", **options)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["Image", "t.csv"]
+
+
+def test_a_folder_that_holds_something_is_left_alone(images, tmp_path):
+    table = write(tmp_path / "t.csv", [(name, "1 3") for name in "abc"])
+    (tmp_path / "empty").mkdir()
+    assert decode_masks(table, images, tmp_path / "empty").masks == 3
+    with pytest.raises(InputError, match="is there and not empty"):
+        decode_masks(table, images, tmp_path / "empty")
+    with pytest.raises(InputError, match="is there and not empty"):
+        decode_masks(table, images, table)
+
+
+def test_runs_of_others_may_be_in_any_order_and_overlap():
+    mask = (np.random.default_rng(0).random((20, 31)) > 0.7).astype(np.uint8)
+    pairs = np.array(encode_rle(mask).split()).reshape(-1, 2)
+    shuffled = np.concatenate([pairs[::-1], pairs[3:9]])
+    assert np.array_equal(decode_runs(" ".join(shuffled.ravel()), mask.shape), mask)
+    with pytest.raises(ValueError, match="touch, overlap"):
+        decode_rle(" ".join(shuffled.ravel()), mask.shape)
+    assert not decode_runs("", (3, 4)).any()
+
+
+def test_the_command_says_what_it_wrote_and_what_to_look_at(images, tmp_path, capsys):
+    rows = [("a", "k", encode_rle(MASKS["a"])), ("b", "k", ""), ("c", "l", "1 4"), ("z", "k", "")]
+    table = write(tmp_path / "t.csv", rows, ("id", "class", "rle"))
+    words = ["decode", str(table), str(images), "--out", str(tmp_path / "m")]
+    assert main([*words, "--where", "class=k", "--rest-empty", "--by-rows"]) == 0
+    said = capsys.readouterr().out
+    assert f"masks       {tmp_path / 'm'}: 3, of which 2 are empty" in said
+    assert "passed over 1 row about images that are not in" in said
+    assert "seem torn; delete them and try without --by-rows" in said
+    assert main([*words, "--where", "class"]) == 2
+    assert "write COLUMN=VALUE" in capsys.readouterr().err
+    assert main(words) == 2
+    assert "no column" not in capsys.readouterr().err
