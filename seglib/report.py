@@ -149,7 +149,7 @@ def _say_failures(summary: dict[str, Any]) -> str:
 
 
 def _say_presence(summary: dict[str, Any]) -> str:
-    return f"Images that show nothing: {describe_presence(summary)}" if "empty_images" in summary else ""
+    return describe_presence(summary) if "empty_images" in summary else ""
 
 
 def _say_rules(facts: dict[str, Any]) -> str:

@@ -118,7 +118,12 @@ def test_what_empties_masks_is_drawn_where_it_helps(dice, drawn):
 
 def test_rules_that_are_far_off_do_not_flatten_the_others():
     rows = make_sensitivity()
-    assert figures.plot_rules(rows, rows[4]).axes[0].get_ylim()[0] == pytest.approx(max(r["dice"] for r in rows) - 0.05)
+    plain = next(row for row in rows if row["threshold"] == 0.5)  # alone, and always in the picture
+    assert figures.plot_rules(rows, rows[4]).axes[0].get_ylim()[0] == pytest.approx(plain["dice"] - 0.005)
+    plain["dice"] = 0.97
+    ax = figures.plot_rules(rows, rows[4]).axes[0]
+    assert ax.get_ylim()[0] == pytest.approx(0.97 - 0.05)
+    assert "below 0.92 is not shown" in ax.get_title()
     for row in rows:
         row["dice"] = 0.9
     assert "not shown" not in figures.plot_rules(rows, rows[4]).axes[0].get_title()

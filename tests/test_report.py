@@ -112,7 +112,7 @@ def test_images_that_show_nothing_are_told_from_the_others(run):
     counts |= {f"dice_present_{end}": 0.3 for end in ("mean", "low", "high")}
     (run / "summary.json").write_text(json.dumps(SUMMARY | counts))
     page = write_report(run).read_text()
-    assert "<li>Images that show nothing: Of 4 images that show nothing 3 got an empty mask; of 3 that show" in page
+    assert "<li>Of 4 images that show nothing 3 got an empty mask; of 3 that show" in page
     assert "false alarms 1 of 4 empty images" in page
 
 

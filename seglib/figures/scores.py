@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 
 from seglib.figures.style import BLUE, GRAY, GREEN, ORANGE, PURPLE, RED, STYLE, WIDTH, new_figure
 
+NO_RULES = (False, 0.0, False, 0.0)  # nothing is done after the threshold
+
 
 @rc_context(STYLE)
 def plot_scores(scores: pd.DataFrame) -> Figure:
@@ -73,12 +75,12 @@ def plot_rules(sensitivity: Sequence[dict], chosen: dict) -> Figure:
     after = ["fill_holes", "smallest_area", "largest_only", "smallest_core"]
     figure = new_figure(3.4)
     ax = figure.subplots()
-    kinds = {"threshold alone": (False, 0.0, False, 0.0), "+ holes filled": (True, 0.0, False, 0.0)}
+    kinds = {"threshold alone": NO_RULES, "+ holes filled": (True, 0.0, False, 0.0)}
     kinds |= {"+ largest part only": (False, 0.0, True, 0.0), "+ holes filled, largest part": (True, 0.0, True, 0.0)}
     small = table["smallest_area"].max()
     kinds[f"+ parts below {100 * small:g} % of the image removed"] = (False, small, False, 0.0)
-    alone = table[~table["fill_holes"] & (table["smallest_area"] == 0) & ~table["largest_only"]]
-    core = alone.loc[alone["dice"].idxmax(), "smallest_core"]
+    cores = table[~table["fill_holes"] & (table["smallest_area"] == 0) & ~table["largest_only"]]
+    core = cores.loc[cores["dice"].idxmax(), "smallest_core"]
     if core:  # helps only where some images show nothing
         kinds[f"+ nothing unless {100 * core:g} % of the image is sure"] = (False, 0.0, False, core)
     picked = tuple(chosen[name] for name in after)
@@ -95,10 +97,11 @@ def plot_rules(sensitivity: Sequence[dict], chosen: dict) -> Figure:
     ring = {"markersize": 12, "markerfacecolor": "none", "markeredgecolor": "black", "markeredgewidth": 1.6}
     ax.plot(used["threshold"], used["dice"], "o", label="used on the test images", **ring)
     ax.set(xlabel="threshold (probability)", ylabel="mean Dice per image", title="How much do the rules matter?")
-    low, high = table["dice"].min(), table["dice"].max()
-    if low < high - 0.05:  # one part of two lungs is far off; the others are what there is to choose from
-        ax.set_ylim(high - 0.05, high + 0.005)
-        ax.set_title("How much do the rules matter? (more than 0.05 below the best is not shown)", fontsize=10)
+    best, alone = table["dice"].max(), table[(table[after] == pd.Series(NO_RULES, after)).all(axis=1)]
+    floor = min(best - 0.05, alone.loc[(alone["threshold"] - 0.5).abs().idxmin(), "dice"] - 0.005)
+    if table["dice"].min() < floor:  # one part of two lungs is far off; the others are what there is to choose from
+        ax.set_ylim(floor, best + 0.005)
+        ax.set_title(f"How much do the rules matter? (what is below {floor:.2f} is not shown)", fontsize=10)
     ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
