@@ -114,7 +114,7 @@ chance for 50 %'
     """
     sizes = pd.Series(cases.labels).value_counts()
     found = f"such as {sizes.index[0]} with {sizes.iloc[0]} images"
-    alike, chance = f"{100 * cases.alike:.2g} %", f"{100 * cases.chance:.2g} %"
+    alike, chance = (f"{float(f'{100 * share:.2g}'):g} %" for share in (cases.alike, cases.chance))  # 100, not 1e+02
     if cases.kind == "names":
         how = f"for {alike} the image most like it is of its case, by chance for {chance}"
         return f"holds {len(sizes)} cases by its names, {found}: {how}"

@@ -230,7 +230,7 @@ def _judge_groups(data_dir: Path, samples: pd.DataFrame, train: pd.DataFrame, ca
     try:
         path = find_groups(data_dir)
         if path is None:
-            return _tell_cases(cases, Path(train["image_path"].iloc[0]).parent) if cases else []
+            return _tell_cases(cases, Path(os.path.commonpath(list(train["image_path"])))) if cases else []
         read_groups(path, samples)
     except InputError as error:
         return [Problem.of_error(data_dir / "groups.csv", "groups", error)]

@@ -19,6 +19,7 @@ from seglib.paths import find_folder, find_part
 
 MASK_ENDING = re.compile(r"_(mask|segmentation)$", re.IGNORECASE)  # what a mask's stem may add to its image's
 MASK_NUMBER = re.compile(r"(_mask|_segmentation)_\d+$", re.IGNORECASE)  # of a further file of the same mask
+MASK_BESIDE = re.compile(r"_(mask|segmentation)(_\d+)?$", re.IGNORECASE)  # of a mask among the images
 # images of formats that nobody here reads; other files, such as notes and Thumbs.db, are passed over
 UNREAD = (".heic", ".avif", ".svs", ".npy", ".npz", ".mat", ".nii", ".gz", ".mha", ".mhd", ".nrrd")
 LEFT_OUT_NAME = "leave_out.csv"  # in the data folder: files to pass over, as `seglib check --fix-list` writes it
@@ -28,7 +29,8 @@ def list_samples(data_dir: Path) -> pd.DataFrame:
     """The training images with their masks.
 
     Args:
-        data_dir: folder that holds ``Train/Image`` and ``Train/Mask``.
+        data_dir: folder that holds ``Train/Image`` and ``Train/Mask``; without the latter, masks lie beside their
+            images, ``a_mask.png`` beside ``a.png``.
 
     Returns:
         A table sorted by ``sample_id`` (the image's stem) with that column, ``image_path`` and ``mask_path``, as of
@@ -65,7 +67,17 @@ def pair_samples(data_dir: Path) -> tuple[pd.DataFrame, list[Problem]]:
     train = _folder(data_dir, "train", "training")
     left_out = read_left_out(data_dir)
     images, problems = _files_by_stem(image_dir := _folder(train, "image"), left_out)
-    masks, more = _masks_by_image(mask_dir := _folder(train, "mask"), images, left_out)
+    if mask_dir := find_part(train, "mask"):
+        files, more = _files_by_stem(mask_dir, left_out)
+        problems += more
+    else:
+        mask_dir, (images, files) = image_dir, _part_masks(images)
+        if not files:
+            raise InputError(
+                f"{train} holds no folder Mask, and no mask lies beside its image, called a_mask.png if that is "
+                "a.png; add them or name another data folder"
+            )
+    masks, more = _masks_by_image(mask_dir, files, images)
     problems += more
     rows = [
         (stem, os.path.join(image_dir, name), join_files(os.path.join(mask_dir, mask) for mask in masks[stem]))
@@ -74,7 +86,9 @@ def pair_samples(data_dir: Path) -> tuple[pd.DataFrame, list[Problem]]:
     ]
     for stem, name in images.items():
         if stem not in masks:
-            fact, cure = f"has no mask in {train.name}", f"add {stem}.png there or remove the image"
+            beside = os.path.splitext(os.path.basename(name))[0] + "_mask"
+            called = f"{beside if mask_dir == image_dir else stem}.png"
+            fact, cure = f"has no mask in {train.name}", f"add {called} there or remove the image"
             problems.append(Problem(image_dir / name, "no mask", fact, cure))
     return pd.DataFrame(rows, columns=["sample_id", "image_path", "mask_path"], dtype=str), problems
 
@@ -267,10 +281,17 @@ def _are_one(names: Sequence[str], image: str) -> bool:
     return folders == {image} or len(stems) == 1
 
 
+def _part_masks(files: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The images of a folder, and the masks that lie beside them."""
+    masks = {stem: name for stem, name in files.items() if MASK_BESIDE.search(stem)}
+    return {stem: name for stem, name in files.items() if stem not in masks}, masks
+
+
 def _masks_by_image(
-    folder: Path, images: dict[str, str], left_out: Collection[Path]
+    folder: Path, files: dict[str, str], images: dict[str, str]
 ) -> tuple[dict[str, list[str]], list[Problem]]:
-    files, problems = _files_by_stem(folder, left_out)
+    """The files of each image's mask, and what is wrong with the others."""
+    problems: list[Problem] = []
     owners = {stem: _find_owner(stem, name, images) for stem, name in files.items()}
     if not images.keys() & owners.values():
         owners |= match_names(images, files)

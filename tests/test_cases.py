@@ -229,6 +229,12 @@ def test_one_patient_more_is_one_case():
     ]
 
 
+@pytest.mark.parametrize(("share", "said"), [(1.0, "100 %"), (0.996, "100 %"), (0.123, "12 %"), (0.0123, "1.2 %")])
+def test_shares_are_said_in_two_digits(share, said):
+    labels = np.repeat(np.array(["P1", "P2"], dtype=object), 6)
+    assert f": for {said} the image" in describe_cases(Cases(labels, "names", share, 0.5, True))
+
+
 def test_films_are_described_as_such():
     labels = np.repeat(np.array(["001", "009"], dtype=object), [8, 4])
     assert describe_cases(Cases(labels, "numbers", 0.9, 0.05, True)) == (

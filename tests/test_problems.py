@@ -169,6 +169,24 @@ def test_groups_that_cannot_be_read_are_an_error(copy):
     assert "gives no group for" in row["fact"]
 
 
+def test_cases_in_folders_are_told_of_the_folder_that_holds_them_all(tmp_path):
+    write_patients(tmp_path, 4, 5)
+    for path in sorted((tmp_path / "Train" / "Image").iterdir()):
+        patient = path.stem.split("_")[0]
+        (path.parent / patient).mkdir(exist_ok=True)
+        mask = tmp_path / "Train" / "Mask" / path.name
+        mask.rename(path.parent / patient / f"{path.stem}_mask.png")
+        path.rename(path.parent / patient / path.name)
+    (tmp_path / "Train" / "Mask").rmdir()
+    found = inspect_data(tmp_path)
+    assert len(found.samples) == 20
+    (row,) = (row for row in found.problems.itertuples() if "cases" in row.problem)
+    assert (row.file, row.problem) == ("Train/Image", "possible cases")
+    (tmp_path / "Train" / "Image" / "P1" / "P1_3_mask.png").unlink()
+    (row,) = (row for row in inspect_data(tmp_path).problems.itertuples() if row.problem == "no mask")
+    assert (row.file, row.cure) == ("Train/Image/P1/P1_3.png", "add P1_3_mask.png there or remove the image")
+
+
 def write_patients(data, patients, slices):
     """Noise on the picture of each patient: slices of one are alike as a whole and in no detail."""
     rng = np.random.default_rng(0)

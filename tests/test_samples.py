@@ -24,6 +24,47 @@ def test_a_mask_has_the_stem_of_its_image_or_that_with_an_ending(tmp_path, endin
     assert samples["mask_path"].tolist() == [f"{root}/Train/Mask/a{ending}.png", f"{root}/Train/Mask/b{ending}.bmp"]
 
 
+def test_masks_may_lie_beside_their_images(tmp_path):
+    names = [
+        "P1/a.tif",
+        "P1/a_mask.tif",
+        "P2/a.tif",
+        "P2/a_mask.tif",
+        "b.png",
+        "b_Segmentation.bmp",
+        "b_segmentation_1.png",
+    ]
+    for name in names:
+        (tmp_path / "Train" / "Image" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "Train" / "Image" / name).touch()
+    samples = list_samples(tmp_path)
+    assert samples["sample_id"].tolist() == ["P1_a", "P2_a", "b"]
+    place = f"{tmp_path}/Train/Image"
+    assert samples["image_path"].tolist() == [f"{place}/{name}" for name in ("P1/a.tif", "P2/a.tif", "b.png")]
+    joined = f"{place}/b_Segmentation.bmp\n{place}/b_segmentation_1.png"
+    assert samples["mask_path"].tolist() == [f"{place}/P1/a_mask.tif", f"{place}/P2/a_mask.tif", joined]
+
+
+def test_beside_its_image_a_mask_that_is_missing_or_left_over_is_named(tmp_path):
+    (tmp_path / "Train" / "Image").mkdir(parents=True)
+    for name in ("a.png", "a_mask.png", "b.png", "b_mask.png", "c.png", "d_mask.png"):
+        (tmp_path / "Train" / "Image" / name).touch()
+    samples, problems = pair_samples(tmp_path)
+    assert samples["sample_id"].tolist() == ["a", "b"]
+    assert [(problem.file.name, problem.problem) for problem in problems] == [
+        ("d_mask.png", "no image"),
+        ("c.png", "no mask"),
+    ]
+    assert problems[1].cure == "add c_mask.png there or remove the image"
+    (tmp_path / "leave_out.csv").write_text("file\nTrain/Image/c.png\nTrain/Image/d_mask.png\n")
+    assert list_samples(tmp_path)["sample_id"].tolist() == ["a", "b"]
+
+
+def test_where_there_is_a_folder_of_masks_none_is_looked_for_among_the_images(tmp_path):
+    root = make_tree(tmp_path, ["a.png", "a_mask.png"], ["a.png", "a_mask.png"])
+    assert list_samples(root)["sample_id"].tolist() == ["a", "a_mask"]
+
+
 def test_folder_names_come_in_any_case_and_number(tmp_path):
     root = make_tree(tmp_path, ["a.png", "b.png"], ["a.png", "b.png"], names=("TRAIN", "images", "Masks", "test"))
     assert len(list_samples(root)) == 2
@@ -116,7 +157,9 @@ def test_a_folder_that_is_a_link_is_followed_and_one_that_cannot_be_read_is_name
 def test_missing_folders_are_named(tmp_path):
     make_tree(tmp_path, ["a.png", "b.png"], [])
     (tmp_path / "Train" / "Mask").rmdir()
-    with pytest.raises(InputError, match="Train holds no folder Mask"):
+    with pytest.raises(
+        InputError, match="Train holds no folder Mask, and no mask lies beside its image, called a_mask.png"
+    ):
         list_samples(tmp_path)
 
 
