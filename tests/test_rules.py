@@ -110,6 +110,13 @@ def test_a_map_without_a_sure_core_is_an_empty_mask():
     assert not make_mask(probability, rules).any()
 
 
+def test_what_empties_masks_counts_as_a_rule():
+    table, noise = make_table(), np.random.default_rng(1).standard_normal(40)
+    table[:, CANDIDATES.index(MaskRules(smallest_core=0.01))] += 0.021 + 0.05 * noise
+    table[:, CANDIDATES.index(MaskRules(0.45))] += 0.020
+    assert choose_rules(table) == MaskRules(0.45)
+
+
 def test_what_tells_images_that_show_nothing_is_found_and_what_is_not_needed_is_not():
     rng = np.random.default_rng(0)
     tables = []

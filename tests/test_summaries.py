@@ -62,7 +62,7 @@ def make_scores(*rows):
 
 
 def test_images_that_show_nothing_are_told_from_the_others():
-    rows = [(0, 0, 0), (0, 0, 0), (0, 7, 0), (5, 5, 5), (2, 4, 6), (0, 3, 5), (0, 0, 9)]
+    rows = [(0, 0, 0), (0, 0, 0), (0, 1, 0), (5, 5, 5), (2, 4, 6), (0, 3, 5), (0, 0, 9)]
     summary = summarise_scores(make_scores(*rows))
     assert (summary["empty_images"], summary["false_alarms"]) == (3, 1)
     assert (summary["present_images"], summary["missed"]) == (4, 2)  # marked elsewhere, and not marked at all
@@ -81,11 +81,13 @@ def test_images_that_show_nothing_are_told_from_the_others():
 
 
 def test_the_interval_of_images_that_show_something_draws_their_groups():
-    rows = [(0, 0, 0)] * 3 + [(5, 5, 5), (5, 5, 5), (0, 3, 5)]
-    groups = np.array(["a", "b", "a", "a", "a", "b"])
+    rows = [(0, 0, 0)] * 3 + [(5, 5, 5)] * 10 + [(0, 3, 5)] * 10
+    groups = np.array([*"aba", *"aaaaabbbbb" * 2])
     summary = summarise_scores(make_scores(*rows), groups=groups)
-    ends = bootstrap_interval(np.array([1.0, 1.0, 0.0]), groups=groups[3:])
-    assert (summary["dice_present_low"], summary["dice_present_high"]) == ends
+    dice = np.repeat([1.0, 0.0], 10)
+    ends = bootstrap_interval(dice, groups=groups[3:])
+    assert (summary["dice_present_low"], summary["dice_present_high"]) == ends == (0.5, 0.5)
+    assert ends != bootstrap_interval(dice)
 
 
 def test_where_every_image_shows_something_nothing_is_said_of_those_that_do_not():
