@@ -105,6 +105,9 @@ def test_where_no_image_shows_anything_the_masks_are_not_praised():
     assert "dice_present" not in describe_scores(summary)
 
 
-@pytest.mark.parametrize(("rows", "said"), [([(0, 0, 0), (0, 0, 9)], True), ([(0, 3, 0), (0, 0, 9)], False)])
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [([(0, 0, 0), (0, 0, 9)], True), ([(0, 3, 0), (0, 0, 9)], False), ([(0, 0, 0), (0, 0, 9), (5, 5, 5)], False)],
+)
 def test_a_network_that_never_marks_anything_is_called_so(rows, said):
     assert ("marks nothing anywhere" in describe_presence(summarise_scores(make_scores(*rows)))) == said
