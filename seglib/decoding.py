@@ -154,4 +154,4 @@ def _look_torn(masks: Sequence[np.ndarray], *, by_rows: bool) -> bool:
 
 
 def _count_edges(mask: np.ndarray) -> int:
-    return sum(int(np.count_nonzero(np.diff(mask.astype(np.int8), axis=axis))) for axis in (0, 1))
+    return sum(int(np.count_nonzero(np.diff(mask, axis=axis))) for axis in (0, 1))

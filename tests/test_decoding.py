@@ -77,6 +77,22 @@ def test_masks_read_in_the_wrong_direction_are_seen_to_be_torn(images, tmp_path)
     assert decode_masks(along, images, tmp_path / "torn2").torn
 
 
+def test_what_cannot_be_torn_does_not_hide_what_is(images, tmp_path):
+    rows = [(name, encode_rle(mask)) for name, mask in MASKS.items()]
+    for number in range(40):  # before them in order, the first of them without foreground
+        cv2.imwrite(str(images / f"_{number:02d}.png"), np.zeros((30, 30), np.uint8))
+        lines = np.indices((30, 30))[0] % 2 * (number >= 25)
+        rows.append((f"_{number:02d}", encode_rle(lines)))
+    assert decode_masks(write(tmp_path / "t.csv", rows), images, tmp_path / "torn", by_rows=True).torn
+
+
+@pytest.mark.parametrize("columns", [("id", "x"), ("id", "EncodedPixels", "height"), ("id", "rle_mask", "ClassId")])
+def test_the_column_of_run_lengths_is_told_by_its_name_or_is_the_only_one(images, tmp_path, columns):
+    table = write(tmp_path / "t.csv", [(name, "1 7", "5")[: len(columns)] for name in "abc"], columns)
+    decode_masks(table, images, tmp_path / "m")
+    assert read_mask(tmp_path / "m" / "a.png").sum() == 7
+
+
 @pytest.mark.parametrize(
     ("rows", "columns", "options", "said"),
     [
@@ -115,6 +131,7 @@ def test_runs_of_others_may_be_in_any_order_and_overlap():
     with pytest.raises(ValueError, match="touch, overlap"):
         decode_rle(" ".join(shuffled.ravel()), mask.shape)
     assert not decode_runs("", (3, 4)).any()
+    assert decode_runs("1 3 " * 300, (3, 4)).sum() == 3
 
 
 def test_the_command_says_what_it_wrote_and_what_to_look_at(images, tmp_path, capsys):

@@ -104,7 +104,8 @@ def test_the_rules_in_use_are_ringed_and_lie_on_a_line(row, drawn_by_itself):
 def test_what_empties_masks_is_drawn_where_it_helps(dice, drawn):
     rows = make_sensitivity()
     core = {"fill_holes": False, "smallest_area": 0.0, "largest_only": False, "smallest_core": 0.01, "dice": dice}
-    rows += [{"threshold": t, "standard_error": 0.01} | core for t in (0.3, 0.5, 0.7)]
+    largest = core | {"largest_only": True, "smallest_core": 0.03, "dice": 2 * dice}
+    rows += [{"threshold": t, "standard_error": 0.01} | kind for kind in (largest, core) for t in (0.3, 0.5, 0.7)]
     lines = {line.get_label(): line for line in figures.plot_rules(rows, rows[0]).axes[0].lines}
     name = "+ nothing unless 1 % of the image is sure"
     assert [label for label in lines if label.startswith("+ nothing")] == [name] * drawn

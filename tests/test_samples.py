@@ -84,7 +84,7 @@ def test_other_files_are_passed_over(tmp_path):
 @pytest.mark.parametrize(
     ("images", "masks", "words"),
     [
-        (["a.png", "b.png"], ["a.png"], "Image/b.png has no mask in Train"),
+        (["a.png", "b.png"], ["a.png"], "Image/b.png has no mask in Train; add b.png there"),
         (["a.png"], ["a.png", "c_mask.png"], "Mask/c_mask.png has no image"),
         (["a.png", "a.jpg"], ["a.png"], "has the same name as a.jpg"),
         (["a.png", "b.png"], ["a.png", "a_mask.png", "b.png"], "both are masks of a"),
