@@ -135,10 +135,10 @@ def test_runs_of_others_may_be_in_any_order_and_overlap():
 
 
 def test_the_command_says_what_it_wrote_and_what_to_look_at(images, tmp_path, capsys):
-    rows = [("a", "k", encode_rle(MASKS["a"])), ("b", "k", ""), ("c", "l", "1 4"), ("z", "k", "")]
+    rows = [("a", "k=1", encode_rle(MASKS["a"])), ("b", "k=1", ""), ("c", "l", "1 4"), ("z", "k=1", "")]
     table = write(tmp_path / "t.csv", rows, ("id", "class", "rle"))
     words = ["decode", str(table), str(images), "--out", str(tmp_path / "m")]
-    assert main([*words, "--where", "class=k", "--rest-empty", "--by-rows"]) == 0
+    assert main([*words, "--where", "class=k=1", "--rest-empty", "--by-rows"]) == 0
     said = capsys.readouterr().out
     assert f"masks       {tmp_path / 'm'}: 3, of which 2 are empty" in said
     assert "passed over 1 row about images that are not in" in said
