@@ -268,20 +268,26 @@ def describe_causes(comparison: pd.DataFrame, count: int) -> list[str]:
 def choose_typical(scores: pd.DataFrame, *, count: int = 2) -> pd.Series:
     """The worst, the middle and the best images by Dice.
 
+    Best and middle are of the images that show something, if any does: an empty mask where nothing is tells nobody how
+    good masks are. A false alarm may be among the worst.
+
     Args:
-        scores: one row per image with ``dice``.
+        scores: one row per image with ``dice`` and ``target_area``.
         count: how many of each; of few images none is named twice.
 
     Returns:
         "worst", "median" or "best", the worst image first; its index says which rows of the table they are.
 
     Example:
-        >>> choose_typical(pd.DataFrame({"dice": [0.9, 0.1, 0.5]}), count=1).to_dict()
+        >>> table = pd.DataFrame({"dice": [0.9, 0.1, 0.5, 1.0], "target_area": [9, 9, 9, 0]})
+        >>> choose_typical(table, count=1).to_dict()
         {1: 'worst', 2: 'median', 0: 'best'}
     """
     order = scores["dice"].sort_values(kind="stable").index
-    start = max(0, (len(order) - count) // 2)
-    parts = {"worst": order[:count], "best": order[::-1][:count], "median": order[start : start + count]}
+    shown = order[scores["target_area"][order] > 0]
+    shown = shown if len(shown) else order
+    start = max(0, (len(shown) - count) // 2)
+    parts = {"worst": order[:count], "best": shown[::-1][:count], "median": shown[start : start + count]}
     kinds: dict[int, str] = {}
     for kind, rows in parts.items():
         for row in rows:

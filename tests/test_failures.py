@@ -264,13 +264,22 @@ def test_few_images_are_not_taken_for_certain():
 
 def test_the_typical_images_are_named_once_each():
     dice = [0.5, 0.1, 0.9, 0.3, 0.7, 0.2, 0.8, 0.4]
-    kinds = choose_typical(pd.DataFrame({"dice": dice}))
+    table = pd.DataFrame({"dice": dice, "target_area": 5})
+    kinds = choose_typical(table)
     assert kinds.to_dict() == {1: "worst", 5: "worst", 7: "median", 0: "median", 6: "best", 2: "best"}
     assert [dice[row] for row in kinds.index] == sorted(dice[row] for row in kinds.index)
-    assert choose_typical(pd.DataFrame({"dice": dice}), count=1).to_dict() == {1: "worst", 7: "median", 2: "best"}
-    assert choose_typical(pd.DataFrame({"dice": [0.5, 0.4, 0.6]})).to_dict() == {1: "worst", 0: "worst", 2: "best"}
-    assert choose_typical(pd.DataFrame({"dice": [0.5]})).to_dict() == {0: "worst"}
-    assert choose_typical(pd.DataFrame({"dice": []})).empty
+    assert choose_typical(table, count=1).to_dict() == {1: "worst", 7: "median", 2: "best"}
+    assert choose_typical(table.iloc[[0, 7, 4]]).to_dict() == {7: "worst", 0: "worst", 4: "best"}
+    assert choose_typical(table.iloc[:1]).to_dict() == {0: "worst"}
+    assert choose_typical(table.iloc[:0]).empty
+
+
+def test_the_best_show_something_and_the_worst_may_be_false_alarms():
+    dice, area = [1.0, 0.0, 0.8, 1.0, 0.6, 0.7, 1.0], [0, 0, 9, 0, 9, 9, 0]
+    table = pd.DataFrame({"dice": dice, "target_area": area})
+    assert choose_typical(table, count=1).to_dict() == {1: "worst", 5: "median", 2: "best"}
+    nothing = table.assign(target_area=0)
+    assert choose_typical(nothing, count=1).to_dict() == {1: "worst", 2: "median", 6: "best"}
 
 
 def test_those_to_look_at_first_fail_for_different_reasons():
