@@ -75,7 +75,7 @@ def pair_samples(data_dir: Path) -> tuple[pd.DataFrame, list[Problem]]:
         if not files:
             raise InputError(
                 f"{train} holds no folder Mask, and no mask lies beside its image, called a_mask.png if that is "
-                "a.png; add them or name another data folder"
+                "a.png; add them (seglib decode makes them of a CSV with run lengths) or name another data folder"
             )
     masks, more = _masks_by_image(mask_dir, files, images)
     problems += more
