@@ -115,10 +115,12 @@ def list_test_images(data_dir: Path) -> pd.DataFrame:
 
 
 def find_test_images(data_dir: Path) -> tuple[pd.DataFrame, list[Problem]]:
-    """The test images, none where there are none, and what is wrong with their names."""
+    """The test images, none where there are none, and what is wrong with their names; masks beside them are none."""
     test = find_part(data_dir, "test", "testing")
     folder = test and find_folder(test, "image")
-    images, problems = _files_by_stem(folder) if folder else ({}, [])
+    files, problems = _files_by_stem(folder) if folder else ({}, [])
+    beside = _find_beside(files)
+    images = {stem: name for stem, name in files.items() if stem not in beside}
     return _tabulate(folder, images), problems
 
 
@@ -176,7 +178,8 @@ def list_masks(folder: Path) -> dict[str, str]:
     """The masks of a folder, as of `mask_files.join_files`, by the stem of the image they belong to.
 
     Args:
-        folder: holds masks, or is a data set or its ``Test`` folder and holds a folder ``Mask``.
+        folder: holds masks, or images with their masks beside them, or is a data set or its ``Test`` folder and holds a
+            folder ``Mask``.
 
     Raises:
         InputError: if two masks have one name, or are of one image and not numbered.
@@ -186,6 +189,9 @@ def list_masks(folder: Path) -> dict[str, str]:
     masks, problems = _files_by_stem(folder)
     if problems:
         raise InputError(problems[0].sentence)
+    beside = _find_beside(masks)
+    if beside and set(masks) == beside.keys() | set(beside.values()):
+        masks = {stem: masks[stem] for stem in beside}
     found: dict[str, list[str]] = defaultdict(list)
     for stem, name in masks.items():
         plain = MASK_NUMBER.sub(r"\1", stem)
@@ -279,6 +285,12 @@ def _are_one(names: Sequence[str], image: str) -> bool:
     folders = {_name_folder(name) for name in names}
     stems = {MASK_NUMBER.sub(r"\1", os.path.splitext(name)[0]).lower() for name in names}
     return folders == {image} or len(stems) == 1
+
+
+def _find_beside(files: Collection[str]) -> dict[str, str]:
+    """Of stems of one folder those of masks, each with that of the image that lies beside it."""
+    owners = {stem: MASK_BESIDE.sub("", stem) for stem in files}
+    return {stem: image for stem, image in owners.items() if image != stem and image in files}
 
 
 def _part_masks(files: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:

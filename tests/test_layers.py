@@ -67,7 +67,6 @@ ALLOWED = {
     "masks": LEAF | {"ahead", "folds", "intervals", "metrics"},
     "submission": LEAF | {"masks", "mounts", "paths"},
     "decoding": LEAF | {"ahead", "images", "progress", "samples", "submission"},
-    "shares": {"ahead", "config", "images", "paths", "progress", "samples"},
     "reruns": {"checks", "images", "mounts", "probabilities", "samples", "submission"},
     "runs": LEAF | {"config", "paths"},
     "ensembles": LEAF | {"config", "held_out", "paths", "runs"},

@@ -60,6 +60,19 @@ def test_beside_its_image_a_mask_that_is_missing_or_left_over_is_named(tmp_path)
     assert list_samples(tmp_path)["sample_id"].tolist() == ["a", "b"]
 
 
+def test_masks_beside_test_images_are_not_predicted_and_may_be_scored_by(tmp_path):
+    names = ["a.png", "a_mask.png", "b.png", "b_mask.png", "b_mask_1.png"]
+    root = make_tree(tmp_path, ["x.png"], ["x.png"], tests=names)
+    assert list_test_images(root)["sample_id"].tolist() == ["a", "b"]
+    place = f"{root}/Test/Image"
+    joined = f"{place}/b_mask.png\n{place}/b_mask_1.png"
+    assert list_masks(root / "Test" / "Image") == {"a": f"{place}/a_mask.png", "b": joined}
+    (root / "Test" / "Image" / "c_mask.png").touch()  # an image of that name, as nothing lies beside it
+    assert list_test_images(root)["sample_id"].tolist() == ["a", "b", "c_mask"]
+    with pytest.raises(InputError, match="both are masks of a"):
+        list_masks(root / "Test" / "Image")
+
+
 def test_where_there_is_a_folder_of_masks_none_is_looked_for_among_the_images(tmp_path):
     root = make_tree(tmp_path, ["a.png", "a_mask.png"], ["a.png", "a_mask.png"])
     assert list_samples(root)["sample_id"].tolist() == ["a", "a_mask"]
