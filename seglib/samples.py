@@ -190,7 +190,7 @@ def list_masks(folder: Path) -> dict[str, str]:
     if problems:
         raise InputError(problems[0].sentence)
     beside = _find_beside(masks)
-    if beside and set(masks) == beside.keys() | set(beside.values()):
+    if set(masks) == beside.keys() | set(beside.values()):
         masks = {stem: masks[stem] for stem in beside}
     found: dict[str, list[str]] = defaultdict(list)
     for stem, name in masks.items():

@@ -131,7 +131,7 @@ def test_runs_of_others_may_be_in_any_order_and_overlap():
     with pytest.raises(ValueError, match="touch, overlap"):
         decode_rle(" ".join(shuffled.ravel()), mask.shape)
     assert not decode_runs("", (3, 4)).any()
-    assert decode_runs("1 3 " * 300, (3, 4)).sum() == 3
+    assert decode_runs("1 3 " * 256, (3, 4)).sum() == 3
 
 
 def test_the_command_says_what_it_wrote_and_what_to_look_at(images, tmp_path, capsys):
