@@ -167,8 +167,7 @@ def _add_score(commands: Any) -> None:
     command.add_argument("--truth", metavar="DIR", required=True, help="reference masks, or a data set with Test/Mask")
     command.add_argument("--submission", metavar="CSV", required=True)
     command.add_argument("--json", metavar="FILE", help="write the scores there too")
-    command.add_argument("--by-rows", action="store_true", help="run lengths go along the rows")
-    command.add_argument("--zero-based", action="store_true", help="run starts are counted from 0")
+    _add_order(command)
 
 
 def _add_decode(commands: Any) -> None:
@@ -185,5 +184,10 @@ def _add_decode(commands: Any) -> None:
         help="only rows with this value, such as class=stomach; repeatable",
     )
     command.add_argument("--rest-empty", action="store_true", help="images without a row get an empty mask")
+    _add_order(command)
+
+
+def _add_order(command: argparse.ArgumentParser) -> None:
+    """How the run lengths of a CSV count."""
     command.add_argument("--by-rows", action="store_true", help="run lengths go along the rows")
     command.add_argument("--zero-based", action="store_true", help="run starts are counted from 0")
