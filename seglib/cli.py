@@ -54,13 +54,14 @@ def _stop(sentence: str, code: int) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from seglib import mask_files, orders, ranks, report, runs
+    from seglib import mask_files, orders, ranks, runs
 
     names = runs.choose_notebooks(arguments.only)
     settings = runs.parse_settings(arguments.preset, arguments.set)
     if ranks.find_rank().index > 0:
         return _join(names, paths.resolve_output_dir(Path(arguments.out).absolute()))
     data_dir = paths.find_data_dir(_fetch_if_named(arguments.data))
+    names = runs.choose_notebooks(arguments.only, with_test=_look_for_test(data_dir, arguments.only))
     output_dir = paths.resolve_output_dir(Path(arguments.out).absolute())
     train = _check_data(data_dir, with_test="05_submission" in names)
     data_hash = runs.hash_listing(mask_files.list_files(train))
@@ -71,6 +72,22 @@ def _run(arguments: argparse.Namespace) -> None:
     facts = {"preset": arguments.preset, "settings": settings, "data_hash": data_hash}
     with orders.lead(output_dir):
         runs.run_notebooks(names, data_dir=data_dir, output_dir=output_dir, **facts)
+    _say_results(output_dir)
+
+
+def _look_for_test(data_dir: Path, only: str | None = None) -> bool:
+    """Whether there is a folder for test images; where not, and all notebooks are meant, it is said what follows."""
+    from seglib import trees
+
+    found = trees.has_test(data_dir)
+    if not found and only is None:
+        print(f"{data_dir} holds no folder Test, so nothing is predicted for submission: 05_submission is left out")
+    return found
+
+
+def _say_results(output_dir: Path) -> None:
+    from seglib import report
+
     print(f"report      {report.write_report(output_dir)}")
     if (output_dir / "submission.csv").exists():
         print(f"submission  {output_dir / 'submission.csv'}")
@@ -95,10 +112,13 @@ def _grid(arguments: argparse.Namespace) -> None:
     asked = cells.read_grid(Path(arguments.file))
     if arguments.dry_run:
         if not _is_fetched(asked.data):
-            cells.check_cells(asked, paths.find_data_dir(asked.data))
+            data_dir = paths.find_data_dir(asked.data)
+            asked = cells.fit_to_data(asked, with_test=_look_for_test(data_dir, asked.only))
+            cells.check_cells(asked, data_dir)
         print(cells.describe_plan(asked))
         return
     data_dir = paths.find_data_dir(_fetch_if_named(asked.data))
+    asked = cells.fit_to_data(asked, with_test=_look_for_test(data_dir, asked.only))
     where = {"scheduler": arguments.scheduler, "workers": arguments.workers}
     failed = run.run_grid(asked, data_dir, **where, say=lambda line: print(line, flush=True))
     print(f"table       {asked.out / 'grid.csv'}", flush=True)
@@ -107,19 +127,19 @@ def _grid(arguments: argparse.Namespace) -> None:
 
 
 def _ensemble(arguments: argparse.Namespace) -> None:
-    from seglib import ensembles, mask_files, report, runs
+    from seglib import ensembles, mask_files, runs
 
     output_dir = paths.resolve_output_dir(Path(arguments.out).absolute())
     first = ensembles.make_ensemble([Path(run).absolute() for run in arguments.runs], output_dir)
     facts = {name: first[name] for name in ("preset", "settings", "data_hash")}
     data_dir = paths.find_data_dir(_fetch_if_named(arguments.data or first["data_dir"]))
-    names = runs.choose_notebooks("03,04,05")
-    train = _check_data(data_dir, with_test=True)
+    with_test = _look_for_test(data_dir)
+    names = runs.choose_notebooks("03,04,05" if with_test else "03,04")
+    train = _check_data(data_dir, with_test=with_test)
     if runs.hash_listing(mask_files.list_files(train)) != first["data_hash"]:
         raise errors.InputError(f"the runs were made on other data than {data_dir}; name theirs with --data")
     runs.run_notebooks(names, data_dir=data_dir, output_dir=output_dir, **facts)
-    print(f"report      {report.write_report(output_dir)}")
-    print(f"submission  {output_dir / 'submission.csv'}")
+    _say_results(output_dir)
 
 
 def _predict(arguments: argparse.Namespace) -> None:

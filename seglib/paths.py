@@ -88,8 +88,8 @@ def _checked_data_dir(folder: Path) -> Path:
     found = folder if folder.exists() or not below_root.exists() else below_root
     if not found.exists():
         raise InputError(f"the data folder {folder} does not exist; check its spelling")
-    if not is_data_dir(found):
-        raise InputError(f"{folder} holds no Train/Image; name the folder that has Train and Test in it")
+    if not found.is_dir():
+        raise InputError(f"{folder} is no folder; name the one that holds Train/Image, unpacked if it is an archive")
     return _absolute(found)
 
 

@@ -34,11 +34,12 @@ PACKAGES = ("torch", "torchvision", "pytorch-lightning", "segmentation-models-py
 PACKAGES += ("numpy", "pandas", "opencv-python-headless", "pillow", "scikit-learn", "papermill")
 
 
-def choose_notebooks(only: str | None) -> list[str]:
+def choose_notebooks(only: str | None, *, with_test: bool = True) -> list[str]:
     """The notebooks named by their numbers, in their own order.
 
     Args:
         only: such as "02,03"; None means all.
+        with_test: whether there are test images; without them all means those that need none.
 
     Raises:
         InputError: if there is no such notebook.
@@ -48,7 +49,7 @@ def choose_notebooks(only: str | None) -> list[str]:
         ['02_training', '03_loss_curves']
     """
     if only is None:
-        return list(NOTEBOOKS)
+        return list(NOTEBOOKS) if with_test else list(NOTEBOOKS[:-1])
     numbers = {name[:2]: name for name in NOTEBOOKS}
     wanted = [word.strip().split("_")[0].zfill(2) for word in only.split(",")]
     for word in wanted:

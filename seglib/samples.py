@@ -1,27 +1,24 @@
-"""Files -> table of samples."""
+"""Files -> table of samples: which mask belongs to which image."""
 
 import os
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 import pandas as pd
 
-from seglib.dicom import is_unnamed_dicom
 from seglib.errors import InputError, Problem
 from seglib.images import SUFFIXES
 from seglib.mask_files import join_files
 from seglib.names import match_names
 from seglib.paths import find_folder, find_part
+from seglib.trees import TEST, Files, drop_kinds, find_train, list_part, name_files
 
 MASK_ENDING = re.compile(r"_(mask|segmentation)$", re.IGNORECASE)  # what a mask's stem may add to its image's
 MASK_NUMBER = re.compile(r"(_mask|_segmentation)_\d+$", re.IGNORECASE)  # of a further file of the same mask
 MASK_BESIDE = re.compile(r"_(mask|segmentation)(_\d+)?$", re.IGNORECASE)  # of a mask among the images
-# images of formats that nobody here reads; other files, such as notes and Thumbs.db, are passed over
-UNREAD = (".heic", ".avif", ".svs", ".npy", ".npz", ".mat", ".nii", ".gz", ".mha", ".mhd", ".nrrd")
 LEFT_OUT_NAME = "leave_out.csv"  # in the data folder: files to pass over, as `seglib check --fix-list` writes it
 
 
@@ -29,8 +26,8 @@ def list_samples(data_dir: Path) -> pd.DataFrame:
     """The training images with their masks.
 
     Args:
-        data_dir: folder that holds ``Train/Image`` and ``Train/Mask``; without the latter, masks lie beside their
-            images, ``a_mask.png`` beside ``a.png``.
+        data_dir: folder that holds ``Train/Image`` and ``Train/Mask``, or another tree of `trees.list_part`; where no
+            folder is one of masks, they lie beside their images, ``a_mask.png`` beside ``a.png``.
 
     Returns:
         A table sorted by ``sample_id`` (the image's stem) with that column, ``image_path`` and ``mask_path``, as of
@@ -45,7 +42,7 @@ def list_samples(data_dir: Path) -> pd.DataFrame:
         more = f" (and {len(problems) - 1} more files have a problem)" if len(problems) > 1 else ""
         raise InputError(problems[0].sentence + more)
     if len(samples) < 2:
-        place = find_part(data_dir, "train", "training")
+        place = find_train(data_dir)
         raise InputError(f"{place} holds {len(samples)} image(s); add some: at least one trains and one validates")
     return samples
 
@@ -64,32 +61,30 @@ def pair_samples(data_dir: Path) -> tuple[pd.DataFrame, list[Problem]]:
     Raises:
         InputError: if a folder is missing, or ``leave_out.csv`` cannot be read.
     """
-    train = _folder(data_dir, "train", "training")
-    left_out = read_left_out(data_dir)
-    images, problems = _files_by_stem(image_dir := _folder(train, "image"), left_out)
-    if mask_dir := find_part(train, "mask"):
-        files, more = _files_by_stem(mask_dir, left_out)
-        problems += more
-    else:
-        mask_dir, (images, files) = image_dir, _part_masks(images)
-        if not files:
-            raise InputError(
-                f"{train} holds no folder Mask, and no mask lies beside its image, called a_mask.png if that is "
-                "a.png; add them (seglib decode makes them of a CSV with run lengths) or name another data folder"
-            )
-    masks, more = _masks_by_image(mask_dir, files, images)
-    problems += more
+    train = find_train(data_dir)
+    images, masks = list_part(train, read_left_out(data_dir), data_dir=data_dir)
+    apart = masks is not None
+    if masks is None:
+        images, masks = _part_masks(images)
+    if not masks.names and not apart:
+        missing = "folder Mask" if train != data_dir else "Train/Image"
+        raise InputError(
+            f"{train} holds no {missing}, and no mask lies beside its image, called a_mask.png if that is a.png; add "
+            "them (seglib decode makes them of a CSV with run lengths) or name another data folder"
+        )
+    paired, problems = _masks_by_image(images, masks)
     rows = [
-        (stem, os.path.join(image_dir, name), join_files(os.path.join(mask_dir, mask) for mask in masks[stem]))
-        for stem, name in sorted(images.items())
-        if stem in masks
+        (stem, os.path.join(images.folder, name), join_files(os.path.join(masks.folder, mask) for mask in paired[stem]))
+        for stem, name in sorted(images.names.items())
+        if stem in paired
     ]
-    for stem, name in images.items():
-        if stem not in masks:
+    problems = [*images.problems, *masks.problems, *problems]
+    for stem, name in images.names.items():
+        if stem not in paired:
             beside = os.path.splitext(os.path.basename(name))[0] + "_mask"
-            called = f"{beside if mask_dir == image_dir else stem}.png"
-            fact, cure = f"has no mask in {train.name}", f"add {called} there or remove the image"
-            problems.append(Problem(image_dir / name, "no mask", fact, cure))
+            fact = f"has no mask in {train.name}"
+            cure = f"add {stem if apart else beside}.png there or remove the image"
+            problems.append(Problem(images.folder / name, "no mask", fact, cure))
     return pd.DataFrame(rows, columns=["sample_id", "image_path", "mask_path"], dtype=str), problems
 
 
@@ -106,7 +101,7 @@ def list_test_images(data_dir: Path) -> pd.DataFrame:
     if problems:
         raise InputError(problems[0].sentence)
     if images.empty:
-        test = find_part(data_dir, "test", "testing")
+        test = find_part(data_dir, *TEST)
         place = (test and find_folder(test, "image")) or data_dir / "Test" / "Image"
         raise InputError(
             f"there are no test images in {place}; add some, or leave out notebook 05 (--only 01,02,03,04)"
@@ -116,12 +111,13 @@ def list_test_images(data_dir: Path) -> pd.DataFrame:
 
 def find_test_images(data_dir: Path) -> tuple[pd.DataFrame, list[Problem]]:
     """The test images, none where there are none, and what is wrong with their names; masks beside them are none."""
-    test = find_part(data_dir, "test", "testing")
-    folder = test and find_folder(test, "image")
-    files, problems = _files_by_stem(folder) if folder else ({}, [])
-    beside = _find_beside(files)
-    images = {stem: name for stem, name in files.items() if stem not in beside}
-    return _tabulate(folder, images), problems
+    test = find_part(data_dir, *TEST)
+    if test is None:
+        return _tabulate(data_dir, {}), []
+    files = list_part(test).images
+    beside = _find_beside(files.names)
+    images = {stem: name for stem, name in files.names.items() if stem not in beside}
+    return _tabulate(files.folder, images), files.problems
 
 
 def list_images(folder: Path) -> pd.DataFrame:
@@ -135,12 +131,12 @@ def list_images(folder: Path) -> pd.DataFrame:
     """
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}; name the one that holds the images")
-    images, problems = _name_files(folder, sorted(os.listdir(folder)))
-    if problems:
-        raise InputError(problems[0].sentence)
-    if not images:
+    images = name_files(folder, sorted(os.listdir(folder)))
+    if images.problems:
+        raise InputError(images.problems[0].sentence)
+    if not images.names:
         raise InputError(f"{folder} holds no images ({', '.join(SUFFIXES)}); name the folder they lie in")
-    return _tabulate(folder, images)
+    return _tabulate(folder, images.names)
 
 
 def spread_samples(samples: pd.DataFrame, most: int) -> pd.DataFrame:
@@ -184,11 +180,25 @@ def list_masks(folder: Path) -> dict[str, str]:
     Raises:
         InputError: if two masks have one name, or are of one image and not numbered.
     """
-    for words in (("test", "testing"), ("mask",)):
+    for words in (TEST, ("mask",)):
         folder = find_part(folder, *words) or folder
-    masks, problems = _files_by_stem(folder)
-    if problems:
-        raise InputError(problems[0].sentence)
+    images, masks = list_part(folder)
+    if masks is not None:
+        return _list_masks_of(images, masks)
+    if images.problems:
+        raise InputError(images.problems[0].sentence)
+    return _list_masks_alone(folder, images.names)
+
+
+def _list_masks_of(images: Files, masks: Files) -> dict[str, str]:
+    """The masks that lie in folders called so, by the images in folders of theirs."""
+    paired, problems = _masks_by_image(images, masks)
+    for problem in (*images.problems, *masks.problems, *problems):
+        raise InputError(problem.sentence)
+    return {image: join_files(os.path.join(masks.folder, name) for name in names) for image, names in paired.items()}
+
+
+def _list_masks_alone(folder: Path, masks: dict[str, str]) -> dict[str, str]:
     beside = _find_beside(masks)
     if set(masks) == beside.keys() | set(beside.values()):
         masks = {stem: masks[stem] for stem in beside}
@@ -200,63 +210,6 @@ def list_masks(folder: Path) -> dict[str, str]:
             raise InputError(f"{folder / name} and {found[image][0]} both are masks of {image}; keep one of them")
         found[image].append(name)
     return {image: join_files(os.path.join(folder, name) for name in names) for image, names in found.items()}
-
-
-def _folder(parent: Path, *words: str) -> Path:
-    found = find_part(parent, *words)
-    if found is None:
-        raise InputError(f"{parent} holds no folder {words[0].capitalize()}; make it or name another data folder")
-    return found
-
-
-def _files_by_stem(folder: Path, left_out: Collection[Path] = ()) -> tuple[dict[str, str], list[Problem]]:
-    """Image files below a folder, in folders of patients too: see `_name_files`."""
-    passed_over = {str(path.relative_to(folder)) for path in left_out if path.is_relative_to(folder)}
-    return _name_files(folder, (name for name in _walk(str(folder)) if name not in passed_over))
-
-
-def _name_files(folder: Path, names: Iterable[str]) -> tuple[dict[str, str], list[Problem]]:
-    """Paths relative to a folder by their stems, and what is wrong with them.
-
-    The stem of ``P01/scan.png`` is ``P01_scan``. Paths are text, as a hundred thousand of pathlib's would be a hundred
-    megabytes.
-    """
-    found: dict[str, str] = {}
-    unread: dict[str, str] = {}
-    problems = []
-    for name in names:
-        if name.startswith("."):
-            continue
-        stem, suffix = os.path.splitext(name.replace(os.sep, "_"))
-        if suffix.lower() not in SUFFIXES and is_unnamed_dicom(folder / name):
-            stem, suffix = stem + suffix, ".dcm"
-        if suffix.lower() not in SUFFIXES:
-            unread |= {stem: name} if suffix.lower() in UNREAD else {}
-            continue
-        if stem in found:
-            fact = f"has the same name as {found[stem]} but for its ending or folder"
-            problems.append(Problem(folder / name, "same name", fact, "keep one of them"))
-            continue
-        found[stem] = name
-    for stem, name in unread.items():
-        if stem not in found:  # else it was saved anew already
-            cure = "save it as PNG, or move it out of this folder"
-            problems.append(Problem(folder / name, "unread format", "is in a format that is not read", cure))
-    return found, problems
-
-
-def _walk(folder: str) -> Iterator[str]:
-    """Files below a folder, relative to it, in order; not what is hidden, nor what archives of a Mac leave behind."""
-    for place, inner, names in os.walk(folder, onerror=_refuse_folder, followlinks=True):
-        inner[:] = sorted(name for name in inner if not name.startswith((".", "__")))
-        start = "" if place == folder else os.path.relpath(place, folder) + os.sep
-        yield from (start + name for name in sorted(names) if not name.startswith("."))
-
-
-def _refuse_folder(error: OSError) -> NoReturn:
-    raise InputError(
-        f"{error.filename} cannot be looked into ({error.strerror}); change its permissions or move it away"
-    )
 
 
 def _tabulate(folder: Path | None, names: dict[str, str]) -> pd.DataFrame:
@@ -277,7 +230,7 @@ def _find_owner(stem: str, name: str, images: Collection[str]) -> str:
 
 def _name_folder(name: str) -> str:
     """What the stems of the files in a file's folder begin with, and the image that has its masks there."""
-    return os.path.dirname(name).replace(os.sep, "_")
+    return os.path.dirname(drop_kinds(name)).replace(os.sep, "_")
 
 
 def _are_one(names: Sequence[str], image: str) -> bool:
@@ -293,29 +246,29 @@ def _find_beside(files: Collection[str]) -> dict[str, str]:
     return {stem: image for stem, image in owners.items() if image != stem and image in files}
 
 
-def _part_masks(files: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+def _part_masks(files: Files) -> tuple[Files, Files]:
     """The images of a folder, and the masks that lie beside them."""
-    masks = {stem: name for stem, name in files.items() if MASK_BESIDE.search(stem)}
-    return {stem: name for stem, name in files.items() if stem not in masks}, masks
+    masks = {stem: name for stem, name in files.names.items() if MASK_BESIDE.search(stem)}
+    images = {stem: name for stem, name in files.names.items() if stem not in masks}
+    return files._replace(names=images), Files(files.folder, masks, [])
 
 
-def _masks_by_image(
-    folder: Path, files: dict[str, str], images: dict[str, str]
-) -> tuple[dict[str, list[str]], list[Problem]]:
+def _masks_by_image(images: Files, files: Files) -> tuple[dict[str, list[str]], list[Problem]]:
     """The files of each image's mask, and what is wrong with the others."""
     problems: list[Problem] = []
-    owners = {stem: _find_owner(stem, name, images) for stem, name in files.items()}
-    if not images.keys() & owners.values():
-        owners |= match_names(images, files)
+    owners = {stem: _find_owner(stem, name, images.names) for stem, name in files.names.items()}
+    if not images.names.keys() & owners.values():
+        owners |= match_names(images.names, files.names)
     masks: dict[str, list[str]] = defaultdict(list)
-    for stem, name in files.items():
+    for stem, name in files.names.items():
         image = owners[stem]
-        if image not in images:
+        if image not in images.names:
             cure = f"add {image}.jpg there or remove the mask"
-            problems.append(Problem(folder / name, "no image", "has no image beside it in Train/Image", cure))
+            fact = f"has no image beside it in {os.path.join(*images.folder.parts[-2:])}"
+            problems.append(Problem(files.folder / name, "no image", fact, cure))
         elif not _are_one([*masks[image][:1], name], image):
             fact = f"and {masks[image][0]} both are masks of {image}"
-            problems.append(Problem(folder / name, "two masks", fact, "keep one, or draw all in one file"))
+            problems.append(Problem(files.folder / name, "two masks", fact, "keep one, or draw all in one file"))
         else:
             masks[image].append(name)
     return masks, problems

@@ -105,6 +105,20 @@ def test_a_folder_with_another_run_is_left_as_it_is(phantoms, tmp_path, stop):
     assert [entry.name for entry in tmp_path.iterdir() if entry.is_file()] == ["manifest.json"]
 
 
+def test_without_a_folder_for_test_images_there_is_no_submission(copy, tmp_path, monkeypatch, stop, capsys):
+    shutil.rmtree(copy / "Test")
+    asked = ["run", "--data", str(copy), "--out", str(tmp_path / "out"), "--preset", "baseline"]
+    assert "no test images" in stop(*asked, "--only", "04,05")
+    ran = []
+    monkeypatch.setattr("seglib.runs.run_notebooks", lambda names, **facts: ran.extend(names))
+    monkeypatch.setattr("seglib.report.write_report", lambda folder: folder / "report.html")
+    assert main([*asked, "--set", "image_size=32"]) == 0
+    assert ran == ["01_eda", "02_training", "03_loss_curves", "04_evaluation"]
+    said = capsys.readouterr().out
+    assert f"{copy} holds no folder Test, so nothing is predicted for submission: 05_submission is left out" in said
+    assert "submission  " not in said
+
+
 def test_an_unknown_command_explains_itself():
     result = subprocess.run([sys.executable, "-m", "seglib", "rum"], capture_output=True, text=True)
     assert result.returncode == 2

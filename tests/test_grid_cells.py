@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 
 import pytest
 
@@ -118,6 +119,21 @@ def test_a_cell_is_finished_when_all_that_is_asked_for_was_run_to_its_end(read, 
     finish(grid.cells[0], **changes)
     assert cells.is_finished(grid, grid.cells[0]) == finished
     assert not cells.is_finished(grid, grid.cells[1])
+
+
+def test_without_test_images_a_run_without_submission_is_finished(tmp_path, phantoms, read, capsys):
+    data = shutil.copytree(phantoms, tmp_path / "data", ignore=shutil.ignore_patterns("Test"))
+    grid = read(f"preset: quick\nset: {{epochs: 3}}\ngrid: {{seed: [1, 2]}}\ndata: {data}")
+    assert grid.only is None
+    assert cells.fit_to_data(grid, with_test=True) == grid
+    fitted = cells.fit_to_data(grid, with_test=False)
+    assert fitted.only == "01,02,03,04"
+    finish(grid.cells[0], names=["01_eda", "02_training", "03_loss_curves", "04_evaluation"])
+    assert [cells.is_finished(one, grid.cells[0]) for one in (grid, fitted)] == [False, True]
+    shutil.rmtree(grid.out)
+    assert main(["grid", str(tmp_path / "grid.yaml"), "--dry-run"]) == 0
+    assert "05_submission is left out" in capsys.readouterr().out
+    assert cells.fit_to_data(read(SIX), with_test=False).only == "02,04"
 
 
 def test_a_run_without_its_report_is_not_finished(read):

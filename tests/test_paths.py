@@ -80,9 +80,10 @@ def test_data_of_the_project_is_found_from_its_notebooks(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("data_dir", "words"),
-    [("absent", "absent does not exist"), (".", "holds no Train/Image"), (None, "no data set was found")],
+    [("absent", "absent does not exist"), ("file", "file is no folder"), (None, "no data set was found")],
 )
-def test_a_missing_tree_is_said_in_words(data_dir, words):
+def test_a_missing_tree_is_said_in_words(tmp_path, data_dir, words):
+    (tmp_path / "file").touch()
     with pytest.raises(InputError, match=words):
         paths.find_data_dir(data_dir)
 

@@ -131,6 +131,13 @@ def name_cell(axes: Mapping[str, Any]) -> str:
     return f"{name[: LONGEST_NAME - 9]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
+def fit_to_data(grid: Grid, *, with_test: bool) -> Grid:
+    """The grid with the notebooks named that its cells can run: without test images there is no submission."""
+    if grid.only is not None or with_test:
+        return grid
+    return dataclasses.replace(grid, only=",".join(name[:2] for name in choose_notebooks(None, with_test=False)))
+
+
 def check_cells(grid: Grid, data_dir: Path) -> None:
     """Refuse, before anything is run, what would stop a cell.
 

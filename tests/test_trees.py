@@ -1,0 +1,155 @@
+"""The trees of public data sets, as they are unpacked: where their images and masks are found."""
+
+from pathlib import Path
+
+import pytest
+
+from seglib.errors import InputError
+from seglib.samples import list_masks, list_samples, list_test_images, pair_samples
+from seglib.trees import find_train, has_test, list_part
+
+
+def touch(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
+def relative(column, root):
+    return ["+".join(str(Path(file).relative_to(root)) for file in paths.split("\n")) for paths in column]
+
+
+LAYOUTS = {  # files; then sample, image and mask
+    "images and masks": (
+        ["images/a.jpg", "images/b.jpg", "masks/a.jpg", "masks/b.jpg", "README.txt", "boxes.json"],
+        [("a", "images/a.jpg", "masks/a.jpg"), ("b", "images/b.jpg", "masks/b.jpg")],
+    ),
+    "classes, masks beside": (
+        [
+            "benign/b (1).png",
+            "benign/b (1)_mask.png",
+            "benign/b (1)_mask_1.png",
+            "normal/n (1).png",
+            "normal/n (1)_mask.png",
+        ],
+        [
+            ("benign_b (1)", "benign/b (1).png", "benign/b (1)_mask.png+benign/b (1)_mask_1.png"),
+            ("normal_n (1)", "normal/n (1).png", "normal/n (1)_mask.png"),
+        ],
+    ),
+    "training images with masks beside": (
+        ["train/1_1.tif", "train/1_1_mask.tif", "train/1_2.tif", "train/1_2_mask.tif", "test/1.tif"],
+        [("1_1", "train/1_1.tif", "train/1_1_mask.tif"), ("1_2", "train/1_2.tif", "train/1_2_mask.tif")],
+    ),
+    "a folder for each image": (
+        [
+            "Train/0a1/images/0a1.png",
+            "Train/0a1/masks/f1.png",
+            "Train/0a1/masks/f2.png",
+            "Train/0a1/overlay.png",
+            "Train/0b2/images/photo.png",
+            "Train/0b2/masks/f1.png",
+        ],
+        [
+            ("0a1", "Train/0a1/images/0a1.png", "Train/0a1/masks/f1.png+Train/0a1/masks/f2.png"),
+            ("0b2", "Train/0b2/images/photo.png", "Train/0b2/masks/f1.png"),
+        ],
+    ),
+    "a folder for each image, and nothing around": (
+        ["0a1/images/0a1.png", "0a1/masks/f1.png", "0b2/images/0b2.png", "0b2/masks/f1.png"],
+        [("0a1", "0a1/images/0a1.png", "0a1/masks/f1.png"), ("0b2", "0b2/images/0b2.png", "0b2/masks/f1.png")],
+    ),
+    "a folder for each patient": (
+        ["Train/P1/Images/s1.png", "Train/P1/Images/s2.png", "Train/P1/Masks/s1.png", "Train/P1/Masks/s2_mask.png"],
+        [
+            ("P1_s1", "Train/P1/Images/s1.png", "Train/P1/Masks/s1.png"),
+            ("P1_s2", "Train/P1/Images/s2.png", "Train/P1/Masks/s2_mask.png"),
+        ],
+    ),
+    "images around the folder of masks": (
+        ["Train/a.png", "Train/b.png", "Train/Mask/a.png", "Train/Mask/b.png"],
+        [("a", "Train/a.png", "Train/Mask/a.png"), ("b", "Train/b.png", "Train/Mask/b.png")],
+    ),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_public_sets_are_read_as_they_are_unpacked(tmp_path, layout):
+    files, expected = LAYOUTS[layout]
+    samples = list_samples(touch(tmp_path, *files))
+    paths = (relative(samples[column], tmp_path) for column in ("image_path", "mask_path"))
+    assert list(zip(samples["sample_id"], *paths, strict=True)) == expected
+
+
+def test_test_images_lie_in_their_folder_or_in_one_for_each(tmp_path):
+    flat = touch(tmp_path / "flat", "test/1.tif", "test/2.tif", "test/2_mask.tif")
+    assert relative(list_test_images(flat)["image_path"], flat) == ["test/1.tif", "test/2.tif"]
+    each = touch(tmp_path / "each", "Test/0c/images/0c.png", "Test/0d/images/0d.png", "Test/0d/masks/x.png")
+    images = list_test_images(each)
+    assert images["sample_id"].tolist() == ["0c", "0d"]
+    assert relative(images["image_path"], each) == ["Test/0c/images/0c.png", "Test/0d/images/0d.png"]
+    usual = touch(tmp_path / "usual", "Test/Image/a.png", "Test/Mask/a.png", "Test/b.png")
+    assert list_test_images(usual)["sample_id"].tolist() == ["a"]
+    masks = touch(tmp_path / "masks", "Test/Mask/a.png")
+    with pytest.raises(InputError, match="no test images"):
+        list_test_images(masks)
+
+
+def test_a_set_without_train_keeps_its_test_images_apart(tmp_path):
+    data = touch(tmp_path, "x/a.png", "x/a_mask.png", "x/b.png", "x/b_mask.png", "test/c.png")
+    assert list_samples(data)["sample_id"].tolist() == ["x_a", "x_b"]
+    assert list_test_images(data)["sample_id"].tolist() == ["c"]
+    assert has_test(data)
+    assert not has_test(data / "x")
+
+
+def test_without_train_a_folder_is_not_looked_into_deeply(tmp_path):
+    near = ["a/b/images/1.png", "a/b/masks/1.png", "a/c/images/1.png", "a/c/masks/1.png"]
+    deep = ["a/b/c/images/2.png", "a/b/c/masks/2.png"]
+    assert list_samples(touch(tmp_path, *near, *deep))["sample_id"].tolist() == ["a_b", "a_c"]
+
+
+def test_the_folder_of_training_images_alone_is_no_data_set_where_another_holds_it(tmp_path):
+    touch(tmp_path, "set/Train/Image/a.png", "set/Train/Mask/a.png", "set/Test/Image/b.png")
+    with pytest.raises(InputError, match="name the folder that has Train and Test in it: .*set$"):
+        find_train(tmp_path / "set" / "Train")
+    with pytest.raises(InputError, match=r"holds no Train/Image, but set in it does; name .*set$"):
+        find_train(tmp_path)
+    assert find_train(tmp_path / "set") == tmp_path / "set" / "Train"
+    (tmp_path / "set" / "training").mkdir()  # two of one meaning: no set, and no reason to stop
+    assert find_train(tmp_path) == tmp_path
+    loose = touch(tmp_path / "loose", "train/a.png", "train/a_mask.png")
+    assert find_train(loose / "train") == loose / "train"
+
+
+def test_in_a_folder_for_each_image_what_does_not_pair_is_named(tmp_path):
+    touch(tmp_path, "Train/0a/images/0a.png", "Train/0a/masks/1.png", "Train/0b/images/0b.png", "Train/0c/masks/1.png")
+    problems = {str(problem.file.relative_to(tmp_path)): problem.problem for problem in pair_samples(tmp_path)[1]}
+    assert problems == {"Train/0c/masks/1.png": "no image", "Train/0b/images/0b.png": "no mask"}
+    (tmp_path / "leave_out.csv").write_text("\n".join(["file", *problems]))
+    samples, problems = pair_samples(tmp_path)
+    assert samples["sample_id"].tolist() == ["0a"]
+    assert problems == []
+
+
+def test_a_folder_without_any_mask_says_where_they_may_lie(tmp_path):
+    touch(tmp_path, "set/a.png", "set/b.png")
+    with pytest.raises(InputError, match="set holds no Train/Image, and no mask lies beside its image"):
+        list_samples(tmp_path / "set")
+
+
+def test_the_folder_of_a_kind_says_nothing_of_whose_a_file_is(tmp_path):
+    part = touch(tmp_path, "P1/images/left/a.png", "P1/masks/left/a.png", "P2/images/left/a.png", "P2/masks/left/b.png")
+    images, masks = list_part(part)
+    assert images.names == {"P1_left": "P1/images/left/a.png", "P2_left": "P2/images/left/a.png"}
+    assert masks.names == {"P1_left_a": "P1/masks/left/a.png", "P2_left_b": "P2/masks/left/b.png"}
+    assert images.problems == masks.problems == []
+
+
+def test_reference_masks_may_lie_in_a_folder_for_each_image(tmp_path):
+    touch(tmp_path, "Test/0a/images/0a.png", "Test/0a/masks/f.png", "Test/0a/masks/g.png", "Test/0b/images/0b.png")
+    touch(tmp_path, "Test/0b/masks/f.png")
+    found = list_masks(tmp_path)
+    expected = {"0a": "Test/0a/masks/f.png+Test/0a/masks/g.png", "0b": "Test/0b/masks/f.png"}
+    assert dict(zip(found, relative(found.values(), tmp_path), strict=True)) == expected
