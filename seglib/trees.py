@@ -45,7 +45,7 @@ def find_train(data_dir: Path) -> Path:
     parent = data_dir.absolute().parent
     if _is_set(parent) and find_folder(parent, *TRAIN) == data_dir.absolute():
         raise InputError(f"{data_dir} holds no Train/Image; name the folder that has Train and Test in it: {parent}")
-    inner = [entry for entry in sorted(data_dir.iterdir()) if entry.is_dir() and _is_set(entry)]
+    inner = [entry for entry in sorted(data_dir.iterdir()) if _is_set(entry)]
     if inner:
         raise InputError(f"{data_dir} holds no Train/Image, but {inner[0].name} in it does; name {inner[0]}")
     return data_dir
@@ -164,7 +164,7 @@ def _call_alone(names: Iterable[str]) -> Callable[[str], str]:
     def call(name: str) -> str:
         folder, plain = os.path.dirname(name), drop_kinds(name)
         case = os.path.dirname(plain)
-        return case + os.path.splitext(name)[1] if case and case != folder and cases[folder] == 1 else plain
+        return case + os.path.splitext(name)[1] if case != folder and cases[folder] == 1 else plain
 
     return call
 

@@ -110,6 +110,19 @@ def test_without_train_a_folder_is_not_looked_into_deeply(tmp_path):
     assert list_samples(touch(tmp_path, *near, *deep))["sample_id"].tolist() == ["a_b", "a_c"]
 
 
+def test_within_train_folders_may_be_as_deep_as_they_like(tmp_path):
+    places = ("Train/a/b/c/d/1", "Train/a/b/c/d/2", "Train/test/3")
+    touch(tmp_path, *(f"{place}/{name}" for place in places for name in ("images/i.png", "masks/m.png")))
+    assert list_samples(tmp_path)["sample_id"].tolist() == ["a_b_c_d_1", "a_b_c_d_2", "test_3"]
+
+
+def test_the_innermost_folder_says_of_which_kind_a_file_is(tmp_path):
+    names = ["images/a.png", "images/b.png", "images/masks/a.png", "images/masks/b.png"]
+    images, masks = list_part(touch(tmp_path, *(f"P1/{name}" for name in names)))
+    assert sorted(images.names.values()) == ["P1/images/a.png", "P1/images/b.png"]
+    assert sorted(masks.names.values()) == ["P1/images/masks/a.png", "P1/images/masks/b.png"]
+
+
 def test_the_folder_of_training_images_alone_is_no_data_set_where_another_holds_it(tmp_path):
     touch(tmp_path, "set/Train/Image/a.png", "set/Train/Mask/a.png", "set/Test/Image/b.png")
     with pytest.raises(InputError, match="name the folder that has Train and Test in it: .*set$"):
@@ -125,8 +138,14 @@ def test_the_folder_of_training_images_alone_is_no_data_set_where_another_holds_
 
 def test_in_a_folder_for_each_image_what_does_not_pair_is_named(tmp_path):
     touch(tmp_path, "Train/0a/images/0a.png", "Train/0a/masks/1.png", "Train/0b/images/0b.png", "Train/0c/masks/1.png")
+    touch(tmp_path, "Train/0d/images/0d.nii", "Train/0a/masks/1.bmp")
     problems = {str(problem.file.relative_to(tmp_path)): problem.problem for problem in pair_samples(tmp_path)[1]}
-    assert problems == {"Train/0c/masks/1.png": "no image", "Train/0b/images/0b.png": "no mask"}
+    assert problems == {
+        "Train/0d/images/0d.nii": "unread format",
+        "Train/0a/masks/1.png": "same name",
+        "Train/0c/masks/1.png": "no image",
+        "Train/0b/images/0b.png": "no mask",
+    }
     (tmp_path / "leave_out.csv").write_text("\n".join(["file", *problems]))
     samples, problems = pair_samples(tmp_path)
     assert samples["sample_id"].tolist() == ["0a"]
@@ -153,3 +172,6 @@ def test_reference_masks_may_lie_in_a_folder_for_each_image(tmp_path):
     found = list_masks(tmp_path)
     expected = {"0a": "Test/0a/masks/f.png+Test/0a/masks/g.png", "0b": "Test/0b/masks/f.png"}
     assert dict(zip(found, relative(found.values(), tmp_path), strict=True)) == expected
+    touch(tmp_path, "Test/0b/masks/f.bmp")
+    with pytest.raises(InputError, match=r"0b/masks/f\.png has the same name as 0b/masks/f\.bmp"):
+        list_masks(tmp_path)
