@@ -105,9 +105,9 @@ def check_output(output_dir: Path, *, preset: str, settings: Mapping[str, Any], 
     """
     manifest, cure = read_manifest(output_dir), "choose another output folder, or delete that one"
     if manifest is None:
-        foreign = [name for name in OUTPUTS if (output_dir / name).exists()]
+        foreign = [name for name in OUTPUTS if _holds(output_dir / name)]
         if foreign and not (output_dir / "folds.csv").exists():  # a single notebook of ours leaves folds.csv
-            raise InputError(f"{output_dir} holds a {foreign[0]} that is not of a run of ours; {cure}")
+            raise InputError(f"{output_dir} holds {foreign[0]} that is not of a run of ours; {cure}")
         return
     if manifest["data_hash"] != data_hash:
         raise InputError(f"{output_dir} holds a run on other data ({manifest['data_dir']}); {cure}")
@@ -116,6 +116,11 @@ def check_output(output_dir: Path, *, preset: str, settings: Mapping[str, Any], 
         raise InputError(
             f"{output_dir} holds a run with {name}={getattr(theirs, name)}, not {getattr(ours, name)}; {cure}"
         )
+
+
+def _holds(path: Path) -> bool:
+    """Whether something would be lost with it: an empty folder is all that a run leaves that is stopped at once."""
+    return any(path.iterdir()) if path.is_dir() else path.exists()
 
 
 def read_manifest(output_dir: Path) -> dict[str, Any] | None:

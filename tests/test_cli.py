@@ -117,6 +117,8 @@ def test_without_a_folder_for_test_images_there_is_no_submission(copy, tmp_path,
     said = capsys.readouterr().out
     assert f"{copy} holds no folder Test, so nothing is predicted for submission: 05_submission is left out" in said
     assert "submission  " not in said
+    assert main([*asked, "--set", "image_size=32", "--only", "04"]) == 0
+    assert "left out" not in capsys.readouterr().out
 
 
 def test_an_unknown_command_explains_itself():

@@ -127,6 +127,14 @@ def test_a_folder_without_a_run_or_with_the_same_one_is_used(tmp_path):
     check(tmp_path)
 
 
+def test_a_run_that_was_stopped_before_anything_was_written_is_begun_again(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    check(tmp_path)
+    (tmp_path / "checkpoints" / "mine.ckpt").touch()
+    with pytest.raises(InputError, match="checkpoints that is not of a run of ours"):
+        check(tmp_path)
+
+
 def test_files_of_somebody_else_are_not_replaced(tmp_path):
     (tmp_path / "notes.txt").touch()
     check(tmp_path)
