@@ -113,6 +113,11 @@ class _Folder:
         places = [self.place, self.place / MAPS_NAME] if self.with_maps else [self.place]
         return set.intersection(*({path.stem for path in place.glob("*.png")} for place in places))
 
+    def forget(self, image: str) -> None:
+        """Remove what is there of an image."""
+        for place in (self.place, self.place / MAPS_NAME):
+            (place / f"{image}.png").unlink(missing_ok=True)
+
     def write(self, name: str, data: bytes) -> None:
         """Write a file whole: among the records first, under a name of this process, then moved in one step."""
         part = self.records / f"{self.rank.index}.{os.getpid()}.{name.replace('/', '.')}.part"
@@ -173,17 +178,19 @@ def _predict(folder: _Folder, members: Sequence[Member], rules: MaskRules, image
 
 def _write_mask(folder: _Folder, rules: MaskRules, image: Any, maps: np.ndarray | Exception) -> Record:
     record = {"sample_id": image.sample_id, "stamp": image.stamp}
-    if isinstance(maps, InputError):
-        return record | {"trouble": str(maps)}
-    if isinstance(maps, MemoryError):
-        return record | {"trouble": f"{image.image_path}: memory does not hold it; make it smaller"}
+    if isinstance(maps, Exception):
+        folder.forget(image.sample_id)
+        full = f"{image.image_path}: memory does not hold it; make it smaller"
+        return record | {"trouble": full if isinstance(maps, MemoryError) else str(maps)}
     probability = average_maps(maps)
     mask = make_mask(probability, rules)
+    folder.forget(image.sample_id)  # what was written of another picture: mask and map are of one, or not there
     if folder.with_maps:
         levels = np.rint(probability * MAP_WHITE).astype(np.uint16)
         folder.write(f"{MAPS_NAME}/{image.sample_id}.png", _encode_png(levels))
     folder.write(f"{image.sample_id}.png", _encode_png(255 * mask))
     facts = {"height": mask.shape[0], "width": mask.shape[1], "mask_share": float(mask.mean())}
+    record |= {"map": folder.with_maps}
     return record | facts | describe_maps(maps, rules)
 
 
@@ -214,7 +221,8 @@ class _Journal:
 
 
 def _read_journals(folder: _Folder) -> Iterator[Record]:
-    for path in sorted(folder.records.glob("*.jsonl")):
+    """All records, those of earlier processes first."""
+    for path in sorted(folder.records.glob("*.jsonl"), key=lambda path: int(path.stem.split("-")[1])):
         with open(path, encoding="utf-8") as file:
             for line in file:
                 if line.endswith("\n"):  # the last one of a process that was killed may be cut short
@@ -222,18 +230,18 @@ def _read_journals(folder: _Folder) -> Iterator[Record]:
 
 
 def _find_known(folder: _Folder, images: pd.DataFrame) -> dict[str, Record]:
-    """The records of images whose files are as they were then, and whose masks are there."""
+    """The records of images whose files are as they were then, and whose masks are there.
+
+    Of each image the newest counts: what an earlier one speaks of has been overwritten since.
+    """
     stamps, done = dict(zip(images["sample_id"], images["stamp"], strict=True)), folder.list_done()
-    known: dict[str, Record] = {}
-    for record in _read_journals(folder):
-        name = record["sample_id"]
-        if stamps.get(name) != record["stamp"]:
-            continue
-        if "trouble" in record:
-            known.setdefault(name, record)
-        elif name in done:
-            known[name] = record
-    return known
+    newest = {record["sample_id"]: record for record in _read_journals(folder)}
+    return {
+        name: record
+        for name, record in newest.items()
+        if stamps.get(name) == record["stamp"]
+        and ("trouble" in record or (name in done and (record.get("map") or not folder.with_maps)))
+    }
 
 
 def _join(folder: _Folder, images: pd.DataFrame, columns: Sequence[str]) -> Outcome:

@@ -3,6 +3,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -178,6 +179,45 @@ def test_maps_that_are_wanted_later_are_computed_then(images, members, tmp_path,
     computed.clear()
     predict_images(members, RULES, images[:2], tmp_path)
     assert computed == []
+
+
+@pytest.mark.parametrize("with_maps", [False, True])
+def test_a_picture_that_came_back_is_not_taken_for_the_one_that_was_there_meanwhile(
+    images, members, tmp_path, with_maps
+):
+    folder, out = tmp_path / "images", tmp_path / "out"
+    folder.mkdir()
+    picture, other = images["image_path"][:2]
+    place = folder / "a.jpg"
+    shutil.copy2(picture, place)
+    predict_images(members, RULES, list_images(folder), out, with_maps=True)
+    first = {name: (out / name).read_bytes() for name in ("a.png", "probabilities/a.png", "predictions.csv")}
+    shutil.copy2(other, place)
+    os.utime(place, (1, 1))
+    predict_images(members, RULES, list_images(folder), out, with_maps=with_maps)
+    assert (out / "probabilities" / "a.png").exists() == with_maps
+    assert (out / "a.png").read_bytes() != first["a.png"]
+    predict_images(members, RULES, list_images(folder), out, with_maps=True)
+    assert (out / "probabilities" / "a.png").read_bytes() != first["probabilities/a.png"]
+    shutil.copy2(picture, place)
+    predict_images(members, RULES, list_images(folder), out, with_maps=True)
+    assert {name: (out / name).read_bytes() for name in first} == first
+    place.write_bytes(b"no picture")
+    predict_images(members, RULES, list_images(folder), out)
+    assert not (out / "a.png").exists()
+    assert not (out / "probabilities" / "a.png").exists()
+
+
+def test_of_what_is_known_the_newest_counts(images, members, tmp_path, computed):
+    predict_images(members, RULES, images[:1], tmp_path)
+    (journal,) = (tmp_path / ".predictions").glob("*.jsonl")
+    record = json.loads(journal.read_text())
+    computed.clear()
+    for when, stamp in ((10, "as it was"), (9, record["stamp"])):
+        (tmp_path / ".predictions" / f"0-{when}.jsonl").write_text(json.dumps(record | {"stamp": stamp}) + "\n")
+    journal.unlink()
+    predict_images(members, RULES, images[:1], tmp_path)
+    assert len(computed) > 0
 
 
 class StopError(Exception):
