@@ -18,6 +18,7 @@ from seglib.images import Scale, image_size, read_mask, read_resized, resize_mas
 from seglib.mask_files import first_file, list_files, split_files
 from seglib.paths import write_text
 from seglib.progress import track
+from seglib.scratch import create_array
 
 try:
     import fcntl
@@ -84,6 +85,9 @@ def _open(place: Path) -> Cache:
 def _build(samples: pd.DataFrame, place: Path, size: int, channels: int, scale: Scale) -> None:
     if place.is_dir():  # by a process we waited for
         return
+    if fcntl is not None:  # else others may be at it
+        for left in place.parent.glob(f".{place.name}.*.part"):  # by a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
     part = place.with_name(f".{place.name}.{os.getpid()}.part")
     part.mkdir(exist_ok=True)
     try:
@@ -166,9 +170,9 @@ def _write_known(files: pd.DataFrame, known: pd.DataFrame, path: Path) -> None:
 
 def _fill(samples: pd.DataFrame, folder: Path, size: int, channels: int, scale: Scale) -> None:
     count = len(samples)
-    create = np.lib.format.open_memmap
-    images = create(folder / "images.npy", mode="w+", dtype=np.uint8, shape=(count, size, size, channels))
-    masks = create(folder / "masks.npy", mode="w+", dtype=np.uint8, shape=(count, size, size))
+    cure = "set SEGLIB_CACHE to a folder on another disk"
+    images = create_array(folder / "images.npy", (count, size, size, channels), np.uint8, cure=cure)
+    masks = create_array(folder / "masks.npy", (count, size, size), np.uint8, cure=cure)
 
     def fill_row(row: int) -> None:
         sample = samples.iloc[row]

@@ -15,6 +15,7 @@ from seglib.folds import read_folds, select_held_out
 from seglib.paths import find_runs
 from seglib.probabilities import Member, Size, average_maps, predict_maps, resize_maps
 from seglib.progress import track
+from seglib.scratch import create_array
 
 NAME = "held_out.npy"  # in the folder of a run
 
@@ -97,7 +98,7 @@ def _write_maps(path: Path, count: int, size: int) -> Iterator[np.ndarray]:
     """The file appears when all is in it."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        kept = np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=(count, size, size))
+        kept = create_array(part, (count, size, size), np.float16, cure="choose an output folder on another disk")
         yield kept
         kept.flush()
         os.replace(part, path)

@@ -1,8 +1,9 @@
-"""Arrays too large for memory, in files that vanish with them."""
+"""Arrays too large for memory, in files whose room is taken first: such as vanish with them, and such as stay."""
 
 import os
 import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -50,19 +51,42 @@ def open_scratch(shape: tuple[int, ...], dtype: type) -> np.ndarray:
     if not size:
         return np.zeros(shape, dtype)
     with tempfile.TemporaryFile() as file:
-        _reserve(file.fileno(), size)
+        _reserve(file.fileno(), size, tempfile.gettempdir(), "set TMPDIR to a folder on another disk")
         return np.memmap(file, dtype=dtype, mode="w+", shape=shape)
 
 
-def _reserve(file: int, size: int) -> None:
+def create_array(path: Path, shape: tuple[int, ...], dtype: type, *, cure: str) -> np.memmap:
+    """A .npy file to be filled, whose room on the disk is taken at once.
+
+    Args:
+        path: of the file; replaced if it is there.
+        shape: of the array.
+        dtype: of the array.
+        cure: what helps where the disk is full, besides freeing some of it.
+
+    Returns:
+        The array, memory-mapped.
+
+    Raises:
+        InputError: if there is no room for it.
+    """
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    try:
+        with open(path, "r+b") as file:
+            _reserve(file.fileno(), path.stat().st_size, str(path.parent), cure)
+    except InputError:
+        path.unlink()  # it may have taken all the room there is
+        raise
+    return array
+
+
+def _reserve(file: int, size: int, place: str, cure: str) -> None:
     """Where the disk is full, a sentence now and not the end of the process when the array is written."""
     if not hasattr(os, "posix_fallocate"):
         return
     try:
         os.posix_fallocate(file, 0, size)
     except OSError as error:
-        place, room = tempfile.gettempdir(), f"{size / 1e9:.1f} GB"
         raise InputError(
-            f"{place} has no room for a temporary file of {room} ({error.strerror}); free some, or set TMPDIR to a "
-            "folder on another disk"
+            f"{place} has no room for a file of {size / 1e6:.1f} MB ({error.strerror}); free some, or {cure}"
         ) from error

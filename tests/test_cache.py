@@ -170,6 +170,27 @@ def test_a_build_that_fails_leaves_nothing(copy, tmp_path):
     assert caches(tmp_path / "cache") == []
 
 
+def test_what_a_killed_build_left_is_removed(phantoms, tmp_path):
+    samples = list_samples(phantoms)
+    build_cache(samples, tmp_path, **SIZE)
+    (place,) = caches(tmp_path)
+    place.rename(tmp_path / f".{place.name}.12345.part")
+    build_cache(samples, tmp_path, **SIZE)
+    assert caches(tmp_path) == [place]
+
+
+def test_a_disk_that_is_full_is_said_and_leaves_no_cache(phantoms, tmp_path, monkeypatch):
+    def refuse(file, start, size):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse, raising=False)
+    with pytest.raises(
+        InputError, match=r"no room for a file of 0\.1 MB \(No space left .*; free some, or set SEGLIB_CACHE"
+    ):
+        build_cache(list_samples(phantoms), tmp_path, **SIZE)
+    assert caches(tmp_path) == []
+
+
 def test_a_mask_of_another_size_than_its_image_is_named_and_leaves_no_cache(phantoms, tmp_path):
     samples = list_samples(phantoms)[:3]
     mask = read_mask(samples["mask_path"][1])

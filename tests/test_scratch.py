@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from seglib.errors import InputError
-from seglib.scratch import Row, open_scratch
+from seglib.scratch import Row, create_array, open_scratch
 
 
 def test_an_array_is_zero_and_keeps_what_is_written():
@@ -32,8 +32,27 @@ def test_an_array_without_rows_is_empty():
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="no room can be reserved here")
 def test_a_full_disk_is_said_before_anything_is_written(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with pytest.raises(InputError, match=rf"{tmp_path} has no room for a temporary file of 9007199.3 GB .*; .*TMPDIR"):
+    with pytest.raises(InputError, match=rf"{tmp_path} has no room for a file of 9007199254.7 MB .*; .*TMPDIR"):
         open_scratch((2**20, 2**30), np.float64)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="no room can be reserved here")
+def test_the_room_of_a_file_that_stays_is_taken_at_once(tmp_path, monkeypatch):
+    array = create_array(tmp_path / "a.npy", (1000, 1000), np.uint8, cure="")
+    assert (tmp_path / "a.npy").stat().st_blocks * 512 >= array.size
+    array[1] = 7
+    array.flush()
+    assert np.load(tmp_path / "a.npy")[:3, 0].tolist() == [0, 7, 0]
+
+    def refuse(file, start, size):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    with pytest.raises(
+        InputError, match=rf"{tmp_path} has no room for a file of 2\.0 MB \(No space .*\); free some, or pray"
+    ):
+        create_array(tmp_path / "b.npy", (1000, 1000), np.float16, cure="pray")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npy"]
 
 
 def test_rows_are_cells_of_a_table_and_stack_to_what_is_there_when_they_are_used():
