@@ -1,6 +1,7 @@
 import gc
 import multiprocessing
 import signal
+import tempfile
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ from seglib.training.loop import fit
 from seglib.training.members import fit_members
 from seglib.training.segmenter import Segmenter
 from seglib.training.waiting import WaitMeter
+from seglib.training.whole import WholeCheckpoints
 
 
 @pytest.fixture
@@ -156,6 +158,24 @@ def test_a_run_that_was_cut_off_ends_like_one_that_was_not(run, monkeypatch, set
     monkeypatch.setattr(Segmenter, "training_step", step)
     resumed, *_ = run("cut", **settings)
     pd.testing.assert_frame_equal(without_times(resumed), without_times(whole))
+
+
+def test_what_a_network_leaves_out_is_the_same_where_a_run_goes_on(run, monkeypatch):
+    def build(config, **how):
+        torch.manual_seed(0)
+        return torch.nn.Sequential(
+            torch.nn.Conv2d(config.in_channels, 8, 1), torch.nn.Dropout(), torch.nn.Conv2d(8, 1, 1)
+        )
+
+    monkeypatch.setitem(globals(), "build_model", build)
+    monkeypatch.setattr("seglib.checkpoints.build_model", build)
+    settings = {"epochs": 3, "learning_rate": 0.02}
+    whole, *_ = run("whole", **settings)
+    assert without_times(run("twin", **settings)[0]).equals(without_times(whole))
+    monkeypatch.setattr(callbacks, "is_time_up", lambda hours, _: hours > 0)
+    run("cut", max_hours=9, **settings)
+    torch.manual_seed(7)
+    pd.testing.assert_frame_equal(without_times(run("cut", **settings)[0]), without_times(whole))
 
 
 @pytest.mark.parametrize(
@@ -535,3 +555,32 @@ def test_the_network_sees_the_same_changes_wherever_images_are_augmented(train, 
         assert ours["row"].tolist() == theirs["row"].tolist()
         assert (ours["image"].float() - theirs["image"].float()).abs().mean() < 2
         assert (ours["mask"] != theirs["mask"]).float().mean() < 0.01
+
+
+def test_a_checkpoint_is_written_beside_its_place_and_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
+    place, seen = tmp_path / "checkpoints" / "last.ckpt", []
+    WholeCheckpoints().save_checkpoint({"epoch": 1}, place)
+    assert torch.load(place, weights_only=True) == {"epoch": 1}
+    save = torch.save
+
+    def break_off(checkpoint, part):
+        save(checkpoint, part)
+        seen.extend(path.name for path in place.parent.iterdir())
+        assert torch.load(place, weights_only=True) == {"epoch": 1}
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", break_off)
+    with pytest.raises(InputError, match=r"last\.ckpt cannot be written \(No space left on device\); free some room"):
+        WholeCheckpoints().save_checkpoint({"epoch": 2}, place)
+    assert len(seen) == 2
+    assert [path.name for path in place.parent.iterdir()] == ["last.ckpt"]
+    assert torch.load(place, weights_only=True) == {"epoch": 1}
+
+
+def test_what_a_killed_process_left_of_a_checkpoint_is_removed_at_the_next_start(run, tmp_path, monkeypatch):
+    parts = tmp_path / "run" / "checkpoints"
+    parts.mkdir(parents=True)
+    (parts / ".last.ckpt.12345.part").touch()
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")  # it plays no part
+    run()
+    assert sorted(path.name for path in parts.iterdir()) == ["best.ckpt", "last.ckpt"]

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
 import torch
@@ -40,7 +41,7 @@ def make_callbacks(config: Config, output_dir: Path, rank: Rank, meter: WaitMete
         callbacks.append(LastingStop(config.monitor, patience=config.stop_patience, mode=mode))
     if config.ema_decay:
         callbacks.append(MovingAverage(config.ema_decay))
-    callbacks.append(TimeLimit())
+    callbacks += [TimeLimit(), EpochSeed(rank)]
     if torch.cuda.is_available():  # a CPU has enough to do
         callbacks.append(HeadStart())
     return [EpochBar(), *callbacks] if rank.index == 0 else callbacks
@@ -67,6 +68,18 @@ class LastingStop(EarlyStopping):
     def on_train_start(self, trainer: pl.Trainer, module: Segmenter) -> None:
         """Remember."""
         trainer.should_stop = self.wait_count >= self.patience
+
+
+class EpochSeed(Callback):
+    """Draws what a network leaves out (dropout) by the epoch's own seed, so that it is the same where a run goes on."""
+
+    def __init__(self, rank: Rank) -> None:
+        self.rank = rank
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: Segmenter) -> None:
+        """Seed torch; processes that share a batch draw differently."""
+        seeds = np.random.SeedSequence([module.config.member_seed, trainer.current_epoch, self.rank.index])
+        torch.manual_seed(int(seeds.generate_state(1)[0]))
 
 
 class TimeLimit(Callback):

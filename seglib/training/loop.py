@@ -25,6 +25,7 @@ from seglib.ranks import ALONE, Rank, find_rank
 from seglib.training.callbacks import make_callbacks
 from seglib.training.segmenter import Segmenter
 from seglib.training.waiting import WaitMeter
+from seglib.training.whole import WholeCheckpoints, remove_parts
 
 PRECISION_NAMES = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}  # ours -> Lightning's
 
@@ -58,6 +59,8 @@ def fit(
     steps = len(train_loader) // parts
     if last.exists():
         _check_same_numbers(last, config)
+    if rank.index == 0:
+        remove_parts(last.parent)
     epochs = planned_epochs(config, steps)
     steps_per_epoch = min(steps, config.max_steps or steps)
     part_images = len(train_loader.sampler) / len(train_loader) if parts > 1 else None
@@ -74,6 +77,7 @@ def fit(
         gradient_clip_val=config.gradient_clip or None,
         callbacks=make_callbacks(config, output_dir, rank, meter),
         profiler=meter,
+        plugins=[WholeCheckpoints()],
         enable_progress_bar=False,  # EpochBar is ours: one bar per epoch, and silence in a log
         logger=False,
         enable_model_summary=False,
