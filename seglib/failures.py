@@ -8,7 +8,7 @@ import pandas as pd
 
 from seglib.ahead import map_on_cores
 from seglib.images import Scale, read_image, read_mask
-from seglib.intervals import bootstrap_interval
+from seglib.intervals import percentile_intervals, student_factor
 from seglib.progress import track
 from seglib.traits import describe_mask
 
@@ -210,8 +210,8 @@ def difference_interval(values: np.ndarray, has: np.ndarray, *, groups: np.ndarr
     """95 % interval of ``mean(values[has]) - mean(values[~has])``, by the bootstrap of its linear part.
 
     Each image pulls at the difference by ``(value - mean of its side) / share of its side``; the mean of these pulls
-    is what ``intervals.bootstrap_interval`` resamples, in whole groups. Pulls are stretched by ``sqrt(n / (n - 1))``
-    for the n images of a side, so that few images are not taken for certain.
+    is what ``intervals.percentile_intervals`` resamples, in whole groups. The pulls of a side with n groups are
+    stretched by ``t(0.975, n - 1) / 1.96 * sqrt(n / (n - 1))``, so that few are not taken for certain.
 
     Args:
         values: (N,) one score per image.
@@ -228,10 +228,12 @@ def difference_interval(values: np.ndarray, has: np.ndarray, *, groups: np.ndarr
         return float("nan"), float("nan")
     pulls, means = np.zeros(len(values)), []
     for side, sign in ((has, 1), (~has, -1)):
-        count, mean = side.sum(), values[side].mean()
-        pulls[side] = sign * (values[side] - mean) * len(values) / count * np.sqrt(count / (count - 1))
+        count, mean = len(set(groups[side].tolist())), values[side].mean()
+        few = student_factor(count)
+        pulls[side] = sign * (values[side] - mean) * len(values) / side.sum() * few
         means.append(mean)
-    return bootstrap_interval(means[0] - means[1] + pulls, groups=groups)
+    (ends,) = percentile_intervals((means[0] - means[1] + pulls)[None], groups=groups)
+    return ends
 
 
 def _judge(facts: dict[str, float | str], count: int) -> str:

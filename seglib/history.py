@@ -11,6 +11,7 @@ a run is its last sixth, at least three epochs.
 | rate too low | the training loss falls steadily, but by less than 30 % in all, at a rate that was not lowered |
 | learns nothing | the training loss ends where it began, and the Dice is below a half |
 | overfitting | the validation loss ends 3 % and more than noise above its best; the training loss went on falling |
+| getting worse | the validation loss ends as far above its best, and the training loss no longer falls |
 | stuck at a floor | the validation loss is flat and three times what masks of this Dice deserve |
 | noisy validation | noise hides what the validation loss gains, though the training loss is quiet |
 | still improving | the end is better than what came before it by 2 % and by more than noise |
@@ -181,7 +182,8 @@ def diagnose(history: pd.DataFrame, monitor: str = "val_loss") -> Verdict:
             {"epochs": len(history)},
         )
     found = [verdict for rule in RULES if (verdict := rule(curves))]
-    return replace(found[0], also=tuple(found[1:]))
+    worse = any(verdict.kind in ("overfitting", "getting worse") for verdict in found)
+    return replace(found[0], also=tuple(one for one in found[1:] if not (worse and one.kind == "converged")))
 
 
 def estimate_noise(values: np.ndarray) -> float:
@@ -268,26 +270,33 @@ def _find_nothing(curves: _Curves) -> Verdict | None:
     return Verdict("learns nothing", sentence, advice, {"first": first, "end": end, "dice": dice})
 
 
-def _find_overfitting(curves: _Curves) -> Verdict | None:
+def _find_rise(curves: _Curves) -> Verdict | None:
+    """A validation loss that ends above its best: overfitting where the training loss fell on, by more than noise."""
     window = max(3, len(curves.val) // 10)
     val, train = _smooth(curves.val, window), _smooth(curves.train, window)
     best = int(val.argmin())
     low, end = float(val[best]), float(curves.val[-curves.last :].mean())
     lucky = np.sqrt(2 * np.log(len(val)) / window)  # the best of many means of noise is below them all
     chance = estimate_noise(curves.val) * (lucky + 2 / np.sqrt(curves.last))
-    went_on = curves.train[-curves.last :].mean() < train[best]
-    if len(curves.val) - 1 - best < curves.last or end - low <= max(RISE * low, chance) or not went_on:
+    if len(curves.val) - 1 - best < curves.last or end - low <= max(RISE * low, chance):
         return None
-    epoch = int(curves.epochs[best])
-    sentence = (
-        f"Overfitting from epoch {epoch}: the validation loss rose from {low:.3g} to {end:.3g}, "
-        f"while the training loss fell from {train[best]:.3g} to {curves.train[-1]:.3g}."
-    )
+    epoch, train_end = int(curves.epochs[best]), float(curves.train[-curves.last :].mean())
+    evidence = {"epoch": epoch, "best": low, "end": end, "rise": end / low - 1, "kept": curves.kept}
+    rose = f"from epoch {epoch}: the validation loss rose from {low:.3g} to {end:.3g}"
+    if train[best] - train_end <= 2 * estimate_noise(curves.train) * np.sqrt(2 / curves.last):
+        sentence = (
+            f"Getting worse {rose}, and the training loss fell no more ({train[best]:.3g}, then {train_end:.3g})."
+        )
+        advice = (
+            f"Epoch {curves.kept} is kept, so nothing is lost; a lower learning_rate, or one that falls "
+            "(schedule=cosine), may go on to learn, and fewer epochs spare the time."
+        )
+        return Verdict("getting worse", sentence, advice, evidence)
+    sentence = f"Overfitting {rose}, while the training loss fell from {train[best]:.3g} to {train_end:.3g}."
     advice = (
         f"Epoch {curves.kept} is kept, so nothing is lost; more augmentation (augment=strong), weight_decay or "
         "a smaller network may gain something."
     )
-    evidence = {"epoch": epoch, "best": low, "end": end, "rise": end / low - 1, "kept": curves.kept}
     return Verdict("overfitting", sentence, advice, evidence)
 
 
@@ -361,7 +370,7 @@ RULES: tuple[Callable[[_Curves], Verdict | None], ...] = (
     _find_jumps,
     _find_slowness,
     _find_nothing,
-    _find_overfitting,
+    _find_rise,
     _find_floor,
     _find_noise,
     _find_end,

@@ -112,7 +112,7 @@ def _split_runs(text: str, pixels: int, *, zero_based: bool) -> tuple[np.ndarray
     starts, lengths = numbers[::2] - (not zero_based), numbers[1::2]
     if (lengths < 1).any():
         raise ValueError("a run is shorter than 1")
-    if starts.size and (starts.min() < 0 or (starts + lengths).max() > pixels):
+    if starts.size and (starts.min() < 0 or (lengths > pixels - starts).any()):
         raise ValueError(f"a run leaves the image of {pixels} pixels")
     return starts, lengths
 
@@ -224,7 +224,7 @@ def check_submission(path: Path, sizes: Mapping[str, tuple[int, int]], **order: 
         InputError: naming the first row that is missing, unknown or cannot be decoded.
     """
     rles = read_submission(path)
-    by_stem = {_stem(name, sizes): name for name in rles}
+    by_stem = _find_stems(path, rles, sizes)
     odd = sorted(set(by_stem) ^ set(sizes))
     if odd:
         raise InputError(f"{path} and the test images disagree about {odd[0]}; predict again")
@@ -250,7 +250,7 @@ def score_submission(
         InputError: if there are no references, or a row is missing, unknown or cannot be decoded.
     """
     rles = read_submission(path)
-    by_stem = {_stem(name, truth): name for name in rles}
+    by_stem = _find_stems(path, rles, truth)
     odd = sorted(set(by_stem) ^ set(truth))
     if odd:
         which = "has no row for" if odd[0] in truth else "has a row for an image without reference,"
@@ -278,6 +278,15 @@ def _decode_row(path: Path, name: str, text: str, size: tuple[int, int], order: 
         return decode_rle(text, size, **order)
     except ValueError as error:
         raise InputError(f"{path}, row {name}: {error}; the mask is {size[0]} x {size[1]} pixels") from None
+
+
+def _find_stems(path: Path, ids: Iterable[str], known: Container[str]) -> dict[str, str]:
+    """The rows by the stems of their images."""
+    by_stem: dict[str, str] = {}
+    for name in ids:
+        if (first := by_stem.setdefault(_stem(name, known), name)) != name:
+            raise InputError(f"{path} has two rows for one image, {first} and {name}; keep one")
+    return by_stem
 
 
 def _stem(name: str, known: Container[str]) -> str:

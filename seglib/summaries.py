@@ -28,6 +28,8 @@ DEFINITIONS = {
     "dice_present": "Dice per image, of the images whose reference is not empty; 0 to 1, higher is better.",
     "missed": "Images whose reference is not empty and of which no pixel was found, of all such images; lower is "
     "better.",
+    "unmarked": "Images whose reference is not empty and in which nothing was marked, of all such images; lower is "
+    "better.",
     "false_alarms": "Images whose reference is empty and in which something was marked, of all such images; lower is "
     "better.",
     "overlap": "Pixels in both prediction and reference; a count from 0 to pixels, neither direction is better.",
@@ -78,8 +80,9 @@ def count_presence(scores: pd.DataFrame, *, groups: np.ndarray | None = None) ->
 
     Returns:
         Nothing where no reference is empty. Else ``empty_images``, ``false_alarms`` (those of them in which something
-        was marked), ``present_images`` (the others), ``missed`` (those of them of which no pixel was found) and, unless
-        all are empty, ``dice_present_mean``, ``dice_present_low`` and ``dice_present_high``.
+        was marked), ``present_images`` (the others), ``missed`` (those of them of which no pixel was found),
+        ``unmarked`` (those of them in which nothing was marked) and, unless all are empty, ``dice_present_mean``,
+        ``dice_present_low`` and ``dice_present_high``.
 
     Example:
         >>> table = {"dice": [1.0, 0.0, 0.8, 0.0], "overlap": [0, 0, 4, 0], "pred_area": [0, 3, 5, 3]}
@@ -96,6 +99,7 @@ def count_presence(scores: pd.DataFrame, *, groups: np.ndarray | None = None) ->
         "false_alarms": int((empty["pred_area"] > 0).sum()),
         "present_images": len(there),
         "missed": int((there["overlap"] == 0).sum()),
+        "unmarked": int((there["pred_area"] == 0).sum()),
     }
     if there.empty:
         return facts
@@ -111,8 +115,9 @@ def describe_presence(summary: dict[str, float]) -> str:
         summary: of ``summarise_scores``.
 
     Example:
-        >>> facts = {"empty_images": 4, "false_alarms": 1, "present_images": 6, "missed": 2, "dice_present_mean": 0.6}
-        >>> describe_presence({"images": 10, "dice_mean": 0.66} | facts)  # doctest: +NORMALIZE_WHITESPACE
+        >>> facts = {"empty_images": 4, "false_alarms": 1, "present_images": 6, "missed": 2, "unmarked": 1}
+        >>> means = {"dice_present_mean": 0.6, "dice_mean": 0.66}
+        >>> describe_presence({"images": 10} | means | facts)  # doctest: +NORMALIZE_WHITESPACE
         'Of 4 images that show nothing 3 got an empty mask; of 6 that show something 2 were missed. The mean Dice of
         these 6 is 0.600; over all images it is 0.660, as an empty mask where nothing is counts 1.'
     """
@@ -127,7 +132,7 @@ def describe_presence(summary: dict[str, float]) -> str:
         f"{summary['dice_present_mean']:.3f}; over all images it is {summary['dice_mean']:.3f}, as an empty mask where "
         "nothing is counts 1."
     )
-    if summary["missed"] == there and not summary["false_alarms"]:
+    if summary.get("unmarked") == there and not summary["false_alarms"]:
         said += " The network marks nothing anywhere: train it longer, or look at the masks that it learns from."
     return said
 
@@ -151,9 +156,8 @@ def describe_scores(summary: dict[str, float]) -> dict[str, str]:
     texts = {}
     for name in (*AVERAGED, "iou_thresholded"):
         if f"{name}_mean" in summary:
-            mean, low, high = (summary[f"{name}_{end}"] for end in ("mean", "low", "high"))
             title = TITLES.get(name, name.replace("_", " "))
-            texts[name] = f"{title} mean per image {mean:.4f} (95 % interval {low:.4f} to {high:.4f})"
+            texts[name] = f"{title} mean per image {_describe_mean(summary, name)}"
     for name, title in (("failures", "failures"), ("dice_pooled", "Dice pooled"), ("iou_pooled", "IoU pooled")):
         if name in summary:
             texts[name] = f"{title} {summary[name]:.4f}"
@@ -163,14 +167,18 @@ def describe_scores(summary: dict[str, float]) -> dict[str, str]:
     return texts | {"images": f"images {summary['images']}{of}"}
 
 
+def _describe_mean(summary: dict[str, float], name: str) -> str:
+    mean, low, high = (summary[f"{name}_{end}"] for end in ("mean", "low", "high"))
+    if summary.get("groups", summary["images"]) == 1:
+        return f"{mean:.4f} (no interval, as all that was scored is of one image or group)"
+    return f"{mean:.4f} (95 % interval {low:.4f} to {high:.4f})"
+
+
 def _describe_counts(summary: dict[str, float]) -> dict[str, str]:
     texts = {"false_alarms": f"false alarms {summary['false_alarms']} of {summary['empty_images']} empty images"}
     there = summary["present_images"]
     if there:
-        mean, low, high = (summary[f"dice_present_{end}"] for end in ("mean", "low", "high"))
-        texts["dice_present"] = (
-            f"Dice mean per image, of the {there} that show something, {mean:.4f} "
-            f"(95 % interval {low:.4f} to {high:.4f})"
-        )
+        mean = _describe_mean(summary, "dice_present")
+        texts["dice_present"] = f"Dice mean per image, of the {there} that show something, {mean}"
         texts["missed"] = f"missed {summary['missed']} of {there} images that show something"
     return texts

@@ -29,7 +29,10 @@ DEFINITIONS = {
     "to 1, higher is better, 0.1 is chance.",
 }
 DRAWS_AT_ONCE = 1 << 18  # of the bootstrap: 2 MiB of numbers, however many images there are
-FEWEST = 3  # groups of images: two always lie on a line
+FEWEST = 8  # groups of images: three lie in order by chance once in six times
+
+
+TELLS = 0.5  # rho; while the interval holds it, more images may show that doubt tells
 
 
 def expected_dice(probability: np.ndarray, pred: np.ndarray) -> float:
@@ -148,7 +151,7 @@ def rank_correlation(
         Spearman 1904, https://doi.org/10.2307/1412159; bootstrap: Efron and Tibshirani 1993, chapter 13.
 
     Example:
-        >>> rank_correlation(np.array([1.0, 2.0, 3.0]), np.array([5.0, 6.0, 90.0]))[0]
+        >>> rank_correlation(np.arange(8), np.arange(8) ** 3)[0]
         1.0
     """
     first, second = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
@@ -190,20 +193,31 @@ def _ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def caught_share(sureness: np.ndarray, dice: np.ndarray) -> tuple[float, int]:
     """Of the tenth of images that is least sure, how many are in the worst tenth.
 
+    Of equal values at the border of a tenth each image counts by the chance that it is among those that fit in.
+
     Args:
         sureness: (N,) the lower the less sure.
         dice: (N,) true Dice.
 
     Returns:
-        The share, in [0, 1], and how many images a tenth are: rounded, at least 1. Of equal values the first count.
+        The share, in [0, 1], by chance a tenth; and how many images a tenth are: rounded, at least 1.
 
     Example:
         >>> caught_share(np.arange(20), np.arange(20)[::-1]), caught_share(np.arange(20), np.arange(20))
         ((0.0, 2), (1.0, 2))
+        >>> caught_share(np.zeros(20), np.arange(20))
+        (0.1, 2)
     """
     count = max(1, round(len(dice) / 10))
-    unsure, worst = (set(np.argsort(values, kind="stable")[:count].tolist()) for values in (sureness, dice))
-    return len(unsure & worst) / count, count
+    unsure, worst = (_lowest(values, count) for values in (sureness, dice))
+    return float((unsure * worst).sum() / count), count
+
+
+def _lowest(values: np.ndarray, count: int) -> np.ndarray:
+    """For each value the chance that it is one of the ``count`` lowest, where of equal ones any may be taken."""
+    border = np.sort(values)[count - 1]
+    below, equal = values < border, values == border
+    return below + equal * (count - below.sum()) / equal.sum()
 
 
 def summarise_uncertainty(table: pd.DataFrame, *, groups: np.ndarray | None = None) -> dict[str, float]:
@@ -239,10 +253,11 @@ def describe_uncertainty(table: pd.DataFrame, summary: dict[str, float]) -> list
             rho, low, high = (summary[f"{name}_rho{end}"] for end in ("", "_low", "_high"))
             share, count = caught_share(table[column].to_numpy(), table["dice"].to_numpy())
             word = "tells where the errors are" if low > 0 else "does not tell where the errors are"
+            word = "may tell where the errors are, of too few images to say" if low <= 0 < TELLS <= high else word
             sentences.append(
                 f"The {MEASURES[column]} {word}: rho {rho:.2f} (95 % interval {low:.2f} to {high:.2f}). Of the tenth "
                 f"of images that the networks are least sure of ({count}), {100 * share:.0f} % are in the worst tenth; "
-                "chance would be 10 %."
+                f"chance would be {100 * count / len(table):.0f} %."
             )
     gap = summary["expected_dice_mean"] - float(table["dice"].mean())
     word = "too much" if gap > 0.02 else "too little" if gap < -0.02 else "about what it gets"

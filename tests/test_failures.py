@@ -2,6 +2,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import scipy
 import torch
 
 from seglib.failures import (
@@ -255,11 +256,11 @@ def test_whole_groups_are_drawn_so_that_repeats_do_not_narrow_the_interval():
 
 
 def test_few_images_are_not_taken_for_certain():
-    """Five images: the spread is that of the t formula's standard error, not 10 % less."""
+    """Five images: the interval is that of the t formula, not two thirds of it."""
     values, has = np.array([0.1, 0.3, 0.5, 0.7, 0.9] + [0.5] * 500), np.arange(505) < 5
     low, high = difference_interval(values, has, groups=np.arange(505))
     error = values[:5].std(ddof=1) / np.sqrt(5)
-    assert (high - low) / (2 * 1.96) == pytest.approx(error, rel=0.05)
+    assert (high - low) / 2 == pytest.approx(scipy.stats.t.ppf(0.975, 4) * error, rel=0.05)
 
 
 def test_the_typical_images_are_named_once_each():

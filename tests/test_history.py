@@ -151,7 +151,12 @@ def diverged(x, seed):
     return make_history(blown, blown, seed=seed)
 
 
-MADE = [converged, still_improving, plateau, overfitting, rate_too_high, rate_too_low, noisy_validation]
+def getting_worse(x, seed):
+    rises = 0.2 * np.maximum(x - 0.4, 0) / 0.6
+    return make_history(0.3 + 0.2 * np.exp(-25 * x), 0.3 + 0.3 * np.exp(-12 * x) + rises, rate=cosine(x), seed=seed)
+
+
+MADE = [getting_worse, converged, still_improving, plateau, overfitting, rate_too_high, rate_too_low, noisy_validation]
 MADE += [stuck_at_a_floor, learns_nothing, diverged]
 
 
@@ -168,7 +173,7 @@ def test_a_curve_made_for_a_verdict_gets_it_and_the_others_do_not(make, count):
 @pytest.mark.parametrize("make", [converged, still_improving, plateau], ids=lambda make: make.__name__)
 def test_healthy_curves_are_blamed_for_nothing(make, count):
     blame = {"overfitting", "rate too high", "rate too low", "noisy validation", "stuck at a floor", "diverged"}
-    blame |= {"learns nothing"}
+    blame |= {"learns nothing", "getting worse"}
     for seed in range(20):
         verdict = diagnose(make(np.linspace(0, 1, count), seed))
         assert not blame & {verdict.kind, *(other.kind for other in verdict.also)}
@@ -195,7 +200,10 @@ def test_a_validation_loss_that_rises_with_the_training_loss_is_not_overfitting(
     x = np.linspace(0, 1, 30)
     rises = 0.1 * np.maximum(x - 0.4, 0)
     history = make_history(0.1 + 0.4 * np.exp(-9 * x) + rises, 0.1 + 0.4 * np.exp(-9 * x) + rises)
-    assert diagnose(history).kind != "overfitting"
+    verdict = diagnose(history)
+    assert verdict.kind == "getting worse"
+    assert "rose from" in verdict.sentence
+    assert "converged" not in [other.kind for other in verdict.also]
 
 
 def test_what_is_not_a_number_is_never_the_best_epoch():

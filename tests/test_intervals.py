@@ -25,6 +25,7 @@ def test_an_interval_is_to_the_last_digit_that_of_one_drawing_after_the_other(co
     monkeypatch.setattr(
         intervals, "DRAWS_AT_ONCE", 1500
     )  # some chunks, the last of them shorter; and one row at a time
+    monkeypatch.setattr(intervals, "FEW", 0)
     values = np.random.default_rng(count).beta(8, 2, count)
     rng = np.random.default_rng(3)
     means = [rng.choice(values, count).mean() for _ in range(100)]
@@ -40,7 +41,8 @@ def test_groups_of_one_change_nothing_and_copies_of_images_add_nothing():
     assert np.ptp(bootstrap_interval(copies)) < 0.6 * np.ptp(alone)  # as if 200 strangers had been seen
 
 
-def test_a_resample_of_groups_is_averaged_over_its_images():
+def test_a_resample_of_groups_is_averaged_over_its_images(monkeypatch):
+    monkeypatch.setattr(intervals, "FEW", 0)
     # both groups twice: 0.25; the large one twice: 0; the small one twice: 1; never the 0.5 of a mean of means
     values, groups = np.array([0.0, 0.0, 0.0, 1.0]), np.array([7, 7, 7, 2])
     means = {bootstrap_interval(values, groups=groups, resamples=1, seed=seed)[0] for seed in range(20)}
@@ -101,8 +103,37 @@ def test_a_few_images_that_gain_much_while_most_lose_a_trifle_are_no_better_run(
 
 def test_an_interval_without_zero_is_not_enough_when_the_test_sees_nothing():
     facts = {"difference": 0.01, "low": 0.001, "high": 0.02, "p": 0.2, "better": 30, "worse": 20}
-    assert "do not agree" in describe_comparison(facts)
+    assert "seems to be better, but the test does not rule out chance" in describe_comparison(facts)
     assert "real" in describe_comparison(facts | {"p": 0.01})
+
+
+def test_what_five_images_or_groups_gain_is_never_called_real():
+    gains = np.array([0.1, 0.2, 0.3, 0.4, 0.5])
+    others = np.r_[gains, np.zeros(20)]  # where both runs are the same, as on images that show nothing
+    assert compare_scores(0 * others, others)["p"] == pytest.approx(2 / 2**5)
+    assert "real" not in describe_comparison(compare_scores(0 * others, others))
+    of_five = compare_scores(np.zeros(100), np.tile(gains / 10 + 0.02, 20), groups=np.repeat(np.arange(5), 20))
+    assert (of_five["better"], of_five["worse"]) == (100, 0)
+    assert "rule out chance" in describe_comparison(of_five)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 12, 29])
+def test_an_interval_of_few_groups_covers_the_true_mean_as_often_as_one_of_many(count):
+    groups, hits = np.repeat(np.arange(count), 5), 0
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        values = rng.normal(0, 0.05, count)[groups] + rng.normal(0, 0.03, 5 * count)
+        low, high = bootstrap_interval(values, groups=groups, resamples=300, seed=seed)
+        hits += low <= 0 <= high
+    assert 0.88 <= hits / 300 <= 0.985  # the bootstrap alone: 0.50, 0.73, 0.83, 0.91 of the first four
+
+
+def test_an_interval_of_few_scores_leaves_their_range_on_neither_side():
+    assert bootstrap_interval(np.array([0.9, 0.99, 1.0]))[1] == 1
+    assert bootstrap_interval(np.array([0.0, 0.5, 0.02]))[0] == 0
+    low, high = bootstrap_interval(np.array([-0.1, 30.0, 12.0]))
+    assert low < 0
+    assert high > 1
 
 
 def test_the_same_run_twice_differs_in_nothing():

@@ -111,3 +111,21 @@ def test_where_no_image_shows_anything_the_masks_are_not_praised():
 )
 def test_a_network_that_never_marks_anything_is_called_so(rows, said):
     assert ("marks nothing anywhere" in describe_presence(summarise_scores(make_scores(*rows)))) == said
+
+
+def test_one_group_has_no_interval_and_that_is_said():
+    table = {"dice": [0.5, 0.9], "iou": [0.4, 0.8], "overlap": [4, 9], "pred_area": [5, 9], "target_area": [5, 9]}
+    scores = pd.DataFrame(table)
+    assert "(95 % interval" in describe_scores(summarise_scores(scores))["dice"]
+    alone = describe_scores(summarise_scores(scores, groups=np.array(["a", "a"])))
+    assert alone["dice"] == "Dice mean per image 0.7000 (no interval, as all that was scored is of one image or group)"
+
+
+def test_a_network_that_marks_the_wrong_places_is_not_said_to_mark_nothing():
+    table = {"dice": [1.0, 0, 0], "iou": [1.0, 0, 0], "overlap": [0, 0, 0], "target_area": [0, 300, 400]}
+    said = [
+        describe_presence(summarise_scores(pd.DataFrame(table | {"pred_area": areas})))
+        for areas in ([0, 900, 1200], [0, 0, 0])
+    ]
+    assert ["marks nothing anywhere" in sentence for sentence in said] == [False, True]
+    assert all("2 were missed" in sentence for sentence in said)

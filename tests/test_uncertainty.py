@@ -156,8 +156,21 @@ def test_too_few_images_and_those_that_are_all_alike_have_no_correlation(first, 
     assert np.isnan(rank_correlation(np.array(first), np.array(second), groups=groups)).all()
 
 
-def test_three_images_have_one():
-    assert rank_correlation(np.array([0.1, 0.2, 0.3]), np.array([0.1, 0.3, 0.2]))[0] == pytest.approx(0.5)
+def test_eight_images_have_one_and_seven_do_not():
+    values = np.arange(8) / 10
+    swapped = values.copy()
+    swapped[[0, 1]] = swapped[[1, 0]]
+    assert rank_correlation(values, swapped)[0] == pytest.approx(1 - 6 * 2 / (8 * 63))
+    assert np.isnan(rank_correlation(values[:7], swapped[:7])).all()
+
+
+def test_of_equal_values_each_counts_by_its_chance():
+    missed = np.r_[np.zeros(30), np.ones(70)]
+    assert caught_share(missed, missed) == (pytest.approx(10 / 30), 10)  # ten of the same thirty, twice
+    assert caught_share(np.ones(50), np.r_[np.zeros(5), np.ones(45)])[0] == pytest.approx(0.1)
+    for seed in range(5):
+        order = np.random.default_rng(seed).permutation(100)
+        assert caught_share(missed[order], missed[order])[0] == pytest.approx(10 / 30)
 
 
 @pytest.mark.parametrize(("count", "tenth"), [(1, 1), (4, 1), (14, 1), (16, 2), (162, 16)])
@@ -227,6 +240,12 @@ def test_what_the_numbers_mean_is_said():
     assert level == "The maps expect a mean Dice of 0.645, and the true one is 0.745: too little."
     blind = table.assign(expected_dice=np.random.default_rng(0).random(40))
     assert "does not tell where the errors are" in describe_uncertainty(blind, summarise_uncertainty(blind))[0]
+    few = make_table(9)
+    few.loc[[0, 5], "expected_dice"] = few["expected_dice"][[5, 0]].to_numpy()
+    assert (
+        "may tell where the errors are, of too few images" in describe_uncertainty(few, summarise_uncertainty(few))[0]
+    )
+    assert "chance would be 11 %" in describe_uncertainty(few, summarise_uncertainty(few))[0]
 
 
 @pytest.mark.parametrize(
