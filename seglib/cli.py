@@ -191,10 +191,14 @@ def _is_fetched(data: str | None) -> bool:
 
 def _check_data(data_dir: Path, *, with_test: bool) -> pd.DataFrame:
     """The training samples, after everything that will be read was read once; stops at what cannot work."""
-    from seglib import checks, samples
+    from seglib import checks, samples, submission, trees
 
     train = samples.list_samples(data_dir)
     test = samples.list_test_images(data_dir) if with_test else None
+    if test is not None and (template := submission.find_template(data_dir)):
+        submission.check_template(template, set(test["sample_id"]))
+    for folder in trees.find_unused(data_dir):
+        print(f"{folder} holds images that are not used")
     scale = checks.find_scale(train)
     checks.check_samples(train, scale=scale)
     if test is not None:

@@ -100,6 +100,8 @@ def _read_texts(
 ) -> tuple[dict[str, str], int]:
     """The run lengths of each image of the folder that has a row, and how many rows are about others."""
     table = read_table(path)
+    if table.empty:
+        raise InputError(f"{path} has a head and no rows; name the file that has some")
     for name, value in where.items():
         _require(path, name, table)
         table = table[table[name].str.strip() == value]
@@ -117,8 +119,8 @@ def _read_texts(
             others += 1
     if not texts:
         raise InputError(
-            f"no row of {path} is about an image of that folder; its first column says {table.iloc[0, 0]!r}, "
-            f"and the first image is {images.index[0]}"
+            f"no row of {path} is about an image of that folder; its first column says {table.iloc[0, 0]!r}, and the "
+            f"first image is {images.index[0]}: make a table of which the first column names the images"
         )
     return {stem: " ".join(filter(None, rows)) for stem, rows in texts.items()}, others
 

@@ -47,4 +47,7 @@ class Problem(NamedTuple):
     def of_sizes(cls, file: Path, mask: tuple[int, int], image: tuple[int, int]) -> "Problem":
         """A mask of another height and width than its image."""
         fact = f"is {mask[1]} x {mask[0]} pixels but its image is {image[1]} x {image[0]}"
-        return cls(file, "size mismatch", fact, "export the mask again at the size of the image, or remove both")
+        turned = " (or turn it, if a camera's note in the image, EXIF, turns that)" if mask == image[::-1] else ""
+        return cls(
+            file, "size mismatch", fact, f"export the mask again at the size of the image{turned}, or remove both"
+        )

@@ -17,6 +17,7 @@ from seglib.images import read_mask
 from seglib.mask_files import first_file, split_files
 from seglib.oddities import find_exchanged, find_inverted, find_odd_images
 from seglib.samples import find_test_images, is_called_alike, pair_samples
+from seglib.trees import find_unused
 
 SEVERITIES = ("error", "warning", "note")  # stops a run; look at it; how the set is
 
@@ -36,6 +37,7 @@ KINDS = {
     "no image": Kind("error", True),
     "two masks": Kind("error", True),
     "same name": Kind("error", True),
+    "odd name": Kind("error", False),
     "size mismatch": Kind("error", True),
     "groups": Kind("error", False),
     "leak across folds": Kind("error", False),
@@ -50,6 +52,7 @@ KINDS = {
     "more than two values": Kind("warning", False),
     "touches the border": Kind("warning", False),
     "possible cases": Kind("warning", False),
+    "not used": Kind("warning", False),
     "cases": Kind("note", False),
     "other names": Kind("note", False),
     "several files": Kind("note", False),
@@ -91,7 +94,7 @@ def inspect_data(data_dir: Path, *, folds: Path | None = None) -> Findings:
     refuse_empty(train)
     cases = find_sample_cases(train)
     found = [*unpaired, *misnamed, *judge_samples(train, test), *_judge_groups(data_dir, samples, train, cases)]
-    found += [*_tell_names(samples), *_tell_several(samples)]
+    found += [*_tell_names(samples), *_tell_several(samples), *_tell_unused(data_dir)]
     if folds is not None:
         found += find_leaks(train, read_folds(folds, samples))
     usable, asked = drop_working(train, cases), drop_working(test)
@@ -253,6 +256,12 @@ def _tell_names(samples: pd.DataFrame) -> list[Problem]:
             fact = f"names masks otherwise than their images: {mask.name} is taken for that of {image.name}, and so on"
             return [Problem(mask.parent, "other names", fact, "nothing, unless they do not belong together")]
     return []
+
+
+def _tell_unused(data_dir: Path) -> list[Problem]:
+    fact = "holds images that are not used"
+    cure = "move them into Train to train on them, or call that folder Mask which holds the masks; else nothing"
+    return [Problem(folder, "not used", fact, cure) for folder in find_unused(data_dir)]
 
 
 def _tell_several(samples: pd.DataFrame) -> list[Problem]:

@@ -14,7 +14,7 @@ from seglib.images import SUFFIXES
 from seglib.mask_files import join_files
 from seglib.names import match_names
 from seglib.paths import find_folder, find_part
-from seglib.trees import TEST, Files, drop_kinds, find_train, list_part, name_files
+from seglib.trees import KIND, TEST, Files, drop_kinds, find_train, list_files, list_part, name_files
 
 MASK_ENDING = re.compile(r"_(mask|segmentation)$", re.IGNORECASE)  # what a mask's stem may add to its image's
 MASK_NUMBER = re.compile(r"(_mask|_segmentation)_\d+$", re.IGNORECASE)  # of a further file of the same mask
@@ -180,14 +180,19 @@ def list_masks(folder: Path) -> dict[str, str]:
     Raises:
         InputError: if two masks have one name, or are of one image and not numbered.
     """
-    for words in (TEST, ("mask",)):
-        folder = find_part(folder, *words) or folder
-    images, masks = list_part(folder)
+    whole = find_part(folder, *TEST) or folder
+    if mask_dir := find_part(whole, "mask"):
+        return _list_masks_alone(list_files(mask_dir))
+    images, masks = list_part(whole)
     if masks is not None:
         return _list_masks_of(images, masks)
-    if images.problems:
-        raise InputError(images.problems[0].sentence)
-    return _list_masks_alone(folder, images.names)
+    called = KIND.fullmatch(folder.name)
+    if whole != folder or images.folder != folder or (called and called[1].lower() == "image"):  # these are images
+        beside = {stem: images.names[stem] for stem in _find_beside(images.names)}
+        if not beside:
+            raise InputError(f"{folder} holds no masks, only images; name the folder that does")
+        images = images._replace(names=beside)
+    return _list_masks_alone(images)
 
 
 def _list_masks_of(images: Files, masks: Files) -> dict[str, str]:
@@ -198,7 +203,11 @@ def _list_masks_of(images: Files, masks: Files) -> dict[str, str]:
     return {image: join_files(os.path.join(masks.folder, name) for name in names) for image, names in paired.items()}
 
 
-def _list_masks_alone(folder: Path, masks: dict[str, str]) -> dict[str, str]:
+def _list_masks_alone(files: Files) -> dict[str, str]:
+    """The masks of a folder that holds nothing else, or images beside them."""
+    folder, masks = files.folder, files.names
+    if files.problems:
+        raise InputError(files.problems[0].sentence)
     beside = _find_beside(masks)
     if set(masks) == beside.keys() | set(beside.values()):
         masks = {stem: masks[stem] for stem in beside}

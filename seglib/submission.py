@@ -1,13 +1,16 @@
 """Masks <-> run lengths <-> CSV; validation before anybody uploads it; scoring."""
 
+import os
+import re
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from seglib.errors import InputError
+from seglib.images import SUFFIXES
 from seglib.masks import score_masks
 from seglib.mounts import is_kaggle
 from seglib.paths import write_text
@@ -129,16 +132,11 @@ def write_submission(path: Path, rle_by_id: Mapping[str, str], *, template: Path
     Raises:
         InputError: if the template cannot be read or names an image that was not predicted.
     """
-    columns, listed = read_template(template) if template else (DEFAULT_COLUMNS, [])
+    columns, listed = check_template(template, rle_by_id) if template else (DEFAULT_COLUMNS, [])
     stems = match_ids(listed, rle_by_id)
-    unknown = [stem for stem in stems if stem not in rle_by_id]
-    if unknown:
-        raise InputError(
-            f"{template} asks for {unknown[0]}, which is not among the test images; add it or mend the file"
-        )
     unlisted = sorted(set(rle_by_id) - set(stems))
     rows = [(name, rle_by_id[stem]) for name, stem in zip([*listed, *unlisted], [*stems, *unlisted], strict=True)]
-    table = pd.DataFrame(rows, columns=list(columns[:2]))
+    table = pd.DataFrame(rows, columns=list(columns))
     write_text(path, table.to_csv(index=False))
     return table
 
@@ -163,7 +161,30 @@ def read_template(path: Path) -> tuple[Sequence[str], list[str]]:
         InputError: if it has not two columns.
     """
     table = read_table(path)
+    if table.shape[1] > 2:
+        raise InputError(
+            f"{path} has {table.shape[1]} columns, and a mask fills one beside the id; leave id and run lengths in it, "
+            "and submit one file for each class"
+        )
     return list(table.columns), table.iloc[:, 0].tolist()
+
+
+def check_template(path: Path, images: Collection[str]) -> tuple[Sequence[str], list[str]]:
+    """Columns and ids of a template that asks for nothing but images that are there.
+
+    Args:
+        path: of ``sample_submission.csv``.
+        images: the test images, by their stems.
+
+    Raises:
+        InputError: as ``read_template``; if it asks for another image, or for one twice.
+    """
+    columns, listed = read_template(path)
+    for name, stem in zip(listed, match_ids(listed, images), strict=True):
+        if stem not in images:
+            raise InputError(f"{path} asks for {name!r}, which is not among the test images; add it or mend the file")
+    _find_stems(path, listed, images)
+    return columns, listed
 
 
 def match_ids(ids: Iterable[str], known: Container[str]) -> list[str]:
@@ -195,7 +216,8 @@ def read_table(path: Path) -> pd.DataFrame:
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not a CSV file ({error}); it needs two columns, such as id,rle") from None
     if table.shape[1] < 2:
-        raise InputError(f"{path} has {table.shape[1]} column(s); it needs two, such as id,rle")
+        other = "; write commas between its columns" if re.search(r"[;\t|]", str(table.columns[0])) else ""
+        raise InputError(f"{path} has {table.shape[1]} column(s){other}; it needs two, such as id,rle")
     return table
 
 
@@ -291,4 +313,5 @@ def _find_stems(path: Path, ids: Iterable[str], known: Container[str]) -> dict[s
 
 def _stem(name: str, known: Container[str]) -> str:
     """The image an id means: some competitions write ids with the file's ending, some without."""
-    return name if name in known else Path(name).stem
+    stem, ending = os.path.splitext(name)
+    return stem if name not in known and ending.lower() in SUFFIXES else name

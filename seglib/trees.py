@@ -2,6 +2,7 @@
 
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -14,7 +15,7 @@ from seglib.paths import find_folder, find_part, is_data_dir
 # images of formats that nobody here reads; other files, such as notes and Thumbs.db, are passed over
 UNREAD = (".heic", ".avif", ".svs", ".npy", ".npz", ".mat", ".nii", ".gz", ".mha", ".mhd", ".nrrd")
 KIND = re.compile(r"(image|mask)s?", re.IGNORECASE)  # a folder called so says what its files are, and not whose
-TRAIN, TEST = ("train", "training"), ("test", "testing")
+TRAIN, TEST, VALIDATION = ("train", "training"), ("test", "testing"), ("val", "valid", "validation")
 DEPTH = 3  # folders that a data folder without Train is looked into, as anything may lie below it: class/case/images
 
 
@@ -64,6 +65,27 @@ def has_test(data_dir: Path) -> bool:
     return find_part(data_dir, *TEST) is not None
 
 
+def find_unused(data_dir: Path) -> list[Path]:
+    """Folders that hold images which nobody uses: beside those of images and masks, or called as if they validated.
+
+    Args:
+        data_dir: the data folder.
+    """
+    train = find_part(data_dir, *TRAIN)
+    unused = [] if train is None else [part for word in VALIDATION if (part := find_folder(data_dir, word))]
+    train = train or data_dir
+    if train != data_dir and find_folder(train, "image") and find_folder(train, "mask"):
+        others = (
+            entry for entry in sorted(train.iterdir()) if entry.is_dir() and not entry.name.startswith((".", "__"))
+        )
+        unused += [entry for entry in others if not KIND.fullmatch(entry.name) and entry.name.lower() not in TRAIN]
+    return [folder for folder in unused if _holds_images(folder)]
+
+
+def _holds_images(folder: Path) -> bool:
+    return any(os.path.splitext(name)[1].lower() in SUFFIXES for name in _walk(folder, depth=DEPTH))
+
+
 def list_part(part: Path, left_out: Collection[Path] = (), *, data_dir: Path | None = None) -> Part:
     """The files of the training or of the test images.
 
@@ -78,11 +100,14 @@ def list_part(part: Path, left_out: Collection[Path] = (), *, data_dir: Path | N
             of it.
 
     Raises:
-        InputError: if a folder cannot be looked into.
+        InputError: if a folder cannot be looked into, or test images lie among those without a ``Train``.
     """
     image_dir, mask_dir = find_folder(part, "image"), find_part(part, "mask")
     if image_dir and mask_dir:
-        return Part(list_files(image_dir, left_out), list_files(mask_dir, left_out))
+        images = list_files(image_dir, left_out)
+        if part == data_dir:
+            _refuse_test(images)
+        return Part(images, list_files(mask_dir, left_out))
     whole = image_dir or part
     test, depth = (find_part(whole, *TEST), DEPTH) if whole == data_dir else (None, None)
     names = list(_walk(whole, left_out, but=test, depth=depth))
@@ -91,7 +116,19 @@ def list_part(part: Path, left_out: Collection[Path] = (), *, data_dir: Path | N
     images = [name for name, kind in zip(names, kinds, strict=True) if kind == of_images]
     masks = [name for name, kind in zip(names, kinds, strict=True) if kind == "mask"]
     found = name_files(whole, images, call=_call_alone(images))
+    if part == data_dir:
+        _refuse_test(found)
     return Part(found, name_files(whole, masks) if masks else None)
+
+
+def _refuse_test(images: Files) -> None:
+    """Of images that are not told apart by ``Train`` and ``Test`` none may be called a test image."""
+    for name in images.names.values():
+        if set(map(str.lower, name.split(os.sep)[:-1])) & {*TEST, "tests"}:
+            raise InputError(
+                f"{images.folder / name} is called a test image and lies among those to train on; put the folders "
+                "into Train and Test, as Train/Image, Train/Mask and Test/Image, or call it otherwise"
+            )
 
 
 def list_files(folder: Path, left_out: Collection[Path] = ()) -> Files:
@@ -119,8 +156,12 @@ def name_files(folder: Path, names: Iterable[str], *, call: Callable[[str], str]
     for name in names:
         if name.startswith("."):
             continue
-        called = call(name) if call else drop_kinds(name)
+        called = unicodedata.normalize("NFC", call(name) if call else drop_kinds(name))  # a Mac writes ö as o and dots
         stem, suffix = os.path.splitext(called.replace(os.sep, "_"))
+        if (plain := _make_plain(name)) != name and suffix.lower() in SUFFIXES:
+            fact = "has a name that is no text in UTF-8, or of several lines"
+            problems.append(Problem(folder / plain, "odd name", fact, "rename it"))
+            continue
         if suffix.lower() not in SUFFIXES and is_unnamed_dicom(folder / name):
             stem, suffix = stem + suffix, ".dcm"
         if suffix.lower() not in SUFFIXES:
@@ -136,6 +177,11 @@ def name_files(folder: Path, names: Iterable[str], *, call: Callable[[str], str]
             cure = "save it as PNG, or move it out of this folder"
             problems.append(Problem(folder / name, "unread format", "is in a format that is not read", cure))
     return Files(folder, found, problems)
+
+
+def _make_plain(name: str) -> str:
+    """A name as it can be printed and kept in a table: in UTF-8, on one line."""
+    return " ".join(name.encode("utf-8", "replace").decode().splitlines())
 
 
 def drop_kinds(name: str) -> str:

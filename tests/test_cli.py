@@ -70,6 +70,10 @@ FAULTS = {
     "all masks empty": (empty_masks, "are empty"),
     "one image only": (leave_one, "holds 1 image"),
     "no test images": (remove_test_images, "no test images"),
+    "a template of other images": (
+        lambda data: (data / "sample_submission.csv").write_text("id,rle\nz,\n"),
+        "asks for 'z'",
+    ),
     "no folder of masks": (lambda data: shutil.rmtree(data / "Train/Mask"), "no folder Mask"),
 }
 

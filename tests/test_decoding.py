@@ -98,6 +98,8 @@ def test_the_column_of_run_lengths_is_told_by_its_name_or_is_the_only_one(images
     [
         ([("a", "1 3"), ("b", "1400 200"), ("c", "")], ("id", "rle"), {}, r"t.csv, b: a run leaves .* is 30 x 50"),
         ([("a", "1 3"), ("b", "1"), ("c", "")], ("id", "rle"), {}, "b: run lengths come in pairs"),
+        ([], ("id", "rle"), {}, "t.csv has a head and no rows"),
+        ([("a.jpg_1", "1 3"), ("a.jpg_2", "9 3")], ("id", "rle"), {}, "no row of .* is about .* says 'a.jpg_1'"),
         ([("x", "1 3")], ("id", "rle"), {}, "no row of .*t.csv is about .* says 'x', and the first image is a"),
         ([("a", "1 3", "2")], ("id", "one", "two"), {}, "which column .* say --column, one of one, two"),
         ([("a", "1 3", "2")], ("id", "rle", "mask"), {}, "which column .* one of rle, mask"),

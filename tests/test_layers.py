@@ -44,7 +44,8 @@ ALLOWED = {
     "resolution": {"mask_files", "ahead", "config", "images", "paths", "progress", "samples"},
     "orientation": {"ahead", "config", "images", "paths", "progress", "samples"},
     "oddities": LEAF | {"mask_files", "traits"},
-    "problems": LEAF | {"mask_files", "cases", "checks", "duplicates", "folds", "images", "oddities", "samples"},
+    "problems": LEAF
+    | {"mask_files", "cases", "checks", "duplicates", "folds", "images", "oddities", "samples", "trees"},
     "cache": LEAF | {"mask_files", "images", "paths", "progress", "scratch", "ahead"},
     "ahead": set(),
     "clock": set(),
@@ -66,7 +67,7 @@ ALLOWED = {
     "probabilities": LEAF | {"ahead", "allocator", "config", "images", "memory", "models", "progress", "ranks"},
     "held_out": LEAF | {"checkpoints", "folds", "paths", "probabilities", "progress", "scratch"},
     "masks": LEAF | {"ahead", "folds", "intervals", "metrics"},
-    "submission": LEAF | {"masks", "mounts", "paths"},
+    "submission": LEAF | {"images", "masks", "mounts", "paths"},
     "decoding": LEAF | {"ahead", "images", "progress", "samples", "submission"},
     "reruns": {"checks", "images", "mounts", "probabilities", "samples", "submission"},
     "runs": LEAF | {"config", "paths"},

@@ -69,8 +69,7 @@ def test_masks_beside_test_images_are_not_predicted_and_may_be_scored_by(tmp_pat
     assert list_masks(root / "Test" / "Image") == {"a": f"{place}/a_mask.png", "b": joined}
     (root / "Test" / "Image" / "c_mask.png").touch()  # an image of that name, as nothing lies beside it
     assert list_test_images(root)["sample_id"].tolist() == ["a", "b", "c_mask"]
-    with pytest.raises(InputError, match="both are masks of a"):
-        list_masks(root / "Test" / "Image")
+    assert list_masks(root / "Test" / "Image") == {"a": f"{place}/a_mask.png", "b": joined}
 
 
 def test_where_there_is_a_folder_of_masks_none_is_looked_for_among_the_images(tmp_path):

@@ -8,6 +8,7 @@ from seglib.errors import InputError
 from seglib.images import read_mask
 from seglib.submission import (
     check_submission,
+    check_template,
     count_foreground,
     decode_rle,
     encode_rle,
@@ -123,7 +124,7 @@ def test_images_that_a_template_leaves_out_come_last(tmp_path):
 
 def test_a_template_that_asks_for_an_unknown_image_is_refused_and_nothing_is_written(tmp_path):
     (tmp_path / "t.csv").write_text("id,rle\nz,\n")
-    with pytest.raises(InputError, match=r"t\.csv asks for z"):
+    with pytest.raises(InputError, match=r"t\.csv asks for 'z'"):
         write_submission(tmp_path / "s.csv", {"a": ""}, template=tmp_path / "t.csv")
     assert not (tmp_path / "s.csv").exists()
 
@@ -205,3 +206,22 @@ def test_on_kaggle_and_nowhere_else_a_copy_lies_where_code_competitions_look(tmp
     monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
     assert hand_in(tmp_path / "run" / "submission.csv").read_text() == "id,rle\n"
     assert (tmp_path / "submission.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("id;rle\na;\n", r"has 1 column\(s\); write commas between its columns"),
+        ("id,class,rle\na,1,\n", "has 3 columns, and a mask fills one beside the id"),
+        ("rle,id\n,a\n", "asks for '', which is not among the test images"),
+        ("id,rle\na.jpg_1,\n", "asks for 'a.jpg_1', which"),
+        ("id,rle\na,\na.png,\n", "two rows for one image, a and a.png"),
+    ],
+)
+def test_a_template_that_cannot_be_filled_is_named(tmp_path, text, words):
+    path = tmp_path / "sample_submission.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=words):
+        check_template(path, {"a"})
+    path.write_text("id,rle\na.png,\n")
+    assert check_template(path, {"a", "b"}) == (["id", "rle"], ["a.png"])

@@ -1,12 +1,13 @@
 """The trees of public data sets, as they are unpacked: where their images and masks are found."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from seglib.errors import InputError
 from seglib.samples import list_masks, list_samples, list_test_images, pair_samples
-from seglib.trees import find_train, has_test, list_part
+from seglib.trees import find_train, find_unused, has_test, list_part
 
 
 def touch(root, *names):
@@ -175,3 +176,51 @@ def test_reference_masks_may_lie_in_a_folder_for_each_image(tmp_path):
     touch(tmp_path, "Test/0b/masks/f.bmp")
     with pytest.raises(InputError, match=r"0b/masks/f\.png has the same name as 0b/masks/f\.bmp"):
         list_masks(tmp_path)
+
+
+def test_folders_of_images_that_nobody_uses_are_named(tmp_path):
+    files = [
+        "training/images/21_training.tif",
+        "training/1st_manual/21_manual1.gif",
+        "training/mask/21_training_mask.gif",
+    ]
+    drive = touch(tmp_path / "drive", *files, "training/notes/a.txt", "training/.old/images/a.png")
+    assert find_unused(drive) == [drive / "training/1st_manual"]
+    split = touch(tmp_path / "split", "train/images/a.png", "train/masks/a.png", "val/images/b.png", "val/masks/b.png")
+    assert find_unused(split) == [split / "val"]
+    whole = touch(tmp_path / "whole", "images/a.png", "masks/a.png", "val/images/b.png")
+    assert find_unused(whole) == []  # whatever lies around a set without Train
+    assert find_unused(touch(tmp_path / "twice", "Train/Train/Image/a.png", "Train/Train/Mask/a.png")) == []
+    patients = touch(tmp_path / "patients", "Train/P1/images/a.png", "Train/P1/masks/a.png")
+    assert find_unused(patients) == []
+
+
+@pytest.mark.parametrize("names", [["images/{}/a.png", "masks/{}/a.png"], ["{}/images/a.png", "{}/masks/a.png"]])
+def test_test_images_in_a_set_without_train_are_not_trained_on(tmp_path, names):
+    parts = touch(tmp_path, *(name.format(f"x/{part}") for name in names for part in ("fit", "Test")))
+    with pytest.raises(
+        InputError, match=r"x/Test/.*a\.png is called a test image .*; put the folders into Train and Test"
+    ):
+        list_samples(parts)
+
+
+def test_photographs_are_not_taken_for_reference_masks(tmp_path):
+    usual = touch(tmp_path / "usual", "Test/Image/a.jpg")
+    each = touch(tmp_path / "each", "Test/0a/images/a.jpg")
+    flat = touch(tmp_path / "flat", "Test/a.jpg")
+    for folder in (usual, usual / "Test", usual / "Test" / "Image", each, flat):
+        with pytest.raises(InputError, match=f"{folder} holds no masks, only images; name the folder that does"):
+            list_masks(folder)
+    touch(flat, "Test/a_mask.png", "Test/b.jpg")
+    assert list_masks(flat) == {"a": str(flat / "Test" / "a_mask.png")}
+    assert list_masks(touch(tmp_path / "truth", "a.png")) == {"a": str(tmp_path / "truth" / "a.png")}
+
+
+def test_names_in_two_forms_of_unicode_are_one_and_those_that_are_no_text_are_named(tmp_path):
+    touch(tmp_path, "Train/Image/gr\u00f6\u00dfe.png", "Train/Mask/gro\u0308\u00dfe.png")
+    touch(tmp_path, "Train/Image/b.png", "Train/Mask/b.png", "Train/Image/two\nlines.png", "Train/Mask/a\nb.txt")
+    (tmp_path / "Train" / "Image" / os.fsdecode(b"gr\xf6.png")).touch()
+    samples, problems = pair_samples(tmp_path)
+    assert samples["sample_id"].tolist() == ["b", "gr\u00f6\u00dfe"]
+    assert {problem.problem for problem in problems} == {"odd name"}
+    assert sorted(problem.file.name for problem in problems) == ["gr?.png", "two lines.png"]
