@@ -9,7 +9,7 @@ from torch import nn
 from seglib.allocator import give_back_memory, keep_freed_memory
 from seglib.config import Config
 from seglib.losses import bce_dice_loss
-from seglib.memory import is_out_of_memory
+from seglib.memory import is_out_of_memory, refuse_single_images
 from seglib.models import autocast, scale_images
 from seglib.ranks import count_devices
 
@@ -77,7 +77,7 @@ def _time_step(network: nn.Module, config: Config, count: int, device: torch.dev
     size = (count, config.in_channels, config.image_size, config.image_size)
     images = torch.zeros(size, dtype=torch.uint8, device=device)
     started = time.perf_counter()
-    with autocast(config, device):
+    with autocast(config, device), refuse_single_images():
         logits = network(scale_images(images))
     bce_dice_loss(logits, torch.zeros_like(logits)).backward()
     if device.type == "cuda":

@@ -1,6 +1,8 @@
 """Memory that runs out: how it is told from other errors, and into how many parts a batch goes then."""
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -21,6 +23,24 @@ def is_out_of_memory(error: Exception) -> bool:
     """
     by_words = isinstance(error, RuntimeError) and any(words in str(error) for words in WORDS)
     return by_words or isinstance(error, torch.OutOfMemoryError | MemoryError)
+
+
+@contextmanager
+def refuse_single_images() -> Iterator[None]:
+    """Says what helps where a part of a batch is one image, whose statistics some layers of norm cannot take.
+
+    Raises:
+        InputError: instead of torch's ValueError.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise InputError(
+            "the norm of this network needs two images at once; raise batch_size, lower accumulate, or leave out an "
+            "image where the last part of a batch is one alone"
+        ) from error
 
 
 def divide_further(config: Config, *, at_once: int, count: int) -> Config:

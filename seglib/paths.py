@@ -9,6 +9,8 @@ from pathlib import Path
 from seglib import mounts
 from seglib.errors import InputError
 
+UNFINISHED_NAME = ".unfinished"  # in the folder of a run or of a fold
+
 
 def find_project_root(start: Path | None = None) -> Path:
     """The nearest folder at or above ``start`` that holds ``pyproject.toml``; ``start`` itself where there is none."""
@@ -133,6 +135,20 @@ def find_cache_dir(output_dir: Path) -> Path:
     """
     own = Path(tempfile.gettempdir()) / "seglib-cache" if mounts.is_kaggle() else output_dir / "cache"
     return Path(os.environ.get("SEGLIB_CACHE") or own)
+
+
+def mark_unfinished(output_dir: Path, *, unfinished: bool) -> None:
+    """Leave a mark that time ran out for the training in this folder, or take it away."""
+    mark = output_dir / UNFINISHED_NAME
+    if unfinished:
+        mark.touch()
+    else:
+        mark.unlink(missing_ok=True)
+
+
+def is_unfinished(output_dir: Path) -> bool:
+    """Whether time ran out before the networks of a run, or one of its folds, were trained to their end."""
+    return any(output_dir.glob(UNFINISHED_NAME)) or any(output_dir.glob(f"fold_*/{UNFINISHED_NAME}"))
 
 
 def find_runs(output_dir: Path) -> list[Path]:

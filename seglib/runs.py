@@ -26,7 +26,7 @@ from traitlets.config import Config as KernelSettings
 import seglib
 from seglib.config import Config, find_difference, make_config
 from seglib.errors import InputError, KilledError
-from seglib.paths import shorten, write_text
+from seglib.paths import is_unfinished, shorten, write_text
 
 NOTEBOOKS = ("01_eda", "02_training", "03_loss_curves", "04_evaluation", "05_submission")
 OUTPUTS = ("submission.csv", "report.html", "summary.json", "scores.csv", "history.csv", "config.json", "checkpoints")
@@ -190,7 +190,8 @@ def run_notebooks(
         run_notebook(name, output_dir / f"{name}.ipynb", parameters)
         manifest["seconds"][name] = round(time.perf_counter() - started, 1)
         _write_manifest(output_dir, manifest)
-    manifest |= describe_config(output_dir, make_config(preset, **settings)) | {"finished": _now()}
+    manifest |= describe_config(output_dir, make_config(preset, **settings))
+    manifest["finished"] = None if is_unfinished(output_dir) else _now()
     _write_manifest(output_dir, manifest)
     return manifest
 

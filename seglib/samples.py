@@ -2,6 +2,7 @@
 
 import os
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -167,6 +168,7 @@ def read_left_out(data_dir: Path) -> frozenset[Path]:
 
 def is_called_alike(image: str, mask: str) -> bool:
     """Whether a mask's stem is its image's, or that with a `MASK_ENDING`."""
+    mask = unicodedata.normalize("NFC", mask)
     return image in (mask, _strip_ending(mask))
 
 

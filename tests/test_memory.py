@@ -3,7 +3,7 @@ import torch
 
 from seglib.config import make_config
 from seglib.errors import InputError
-from seglib.memory import describe_division, divide_further, is_out_of_memory
+from seglib.memory import describe_division, divide_further, is_out_of_memory, refuse_single_images
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,16 @@ def test_one_image_cannot_be_divided():
 def test_the_line_says_what_changes_and_what_does_not():
     said = describe_division(at_once=16, then=8, per_step=16)
     assert said == "out of memory at 16 images at once; going on with 8 at once, 16 per step as before"
+
+
+def test_one_image_alone_is_named_where_a_norm_cannot_take_it():
+    norm = torch.nn.BatchNorm2d(3)
+    with (
+        pytest.raises(InputError, match="needs two images at once; raise batch_size, lower accumulate"),
+        refuse_single_images(),
+    ):
+        norm(torch.zeros(1, 3, 1, 1))
+    with pytest.raises(ValueError, match="^something else$"), refuse_single_images():
+        raise ValueError("something else")
+    with refuse_single_images():
+        norm(torch.zeros(2, 3, 1, 1))

@@ -127,6 +127,17 @@ def test_a_folder_without_a_run_or_with_the_same_one_is_used(tmp_path):
     check(tmp_path)
 
 
+@pytest.mark.parametrize("mark", [None, ".unfinished", "fold_2/.unfinished"])
+def test_a_run_whose_time_ran_out_is_not_finished(tmp_path, monkeypatch, mark):
+    monkeypatch.setattr(runs, "run_notebook", lambda *_: None)
+    if mark:
+        (tmp_path / mark).parent.mkdir(exist_ok=True)
+        (tmp_path / mark).touch()
+    facts = {"data_dir": tmp_path, "output_dir": tmp_path, "preset": "quick", "settings": {}, "data_hash": "h"}
+    manifest = runs.run_notebooks(["02_training"], **facts, say=lambda line: None)
+    assert (manifest["finished"] is None) == (mark is not None)
+
+
 def test_a_run_that_was_stopped_before_anything_was_written_is_begun_again(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     check(tmp_path)

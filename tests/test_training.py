@@ -18,6 +18,7 @@ from seglib.history import NEEDED
 from seglib.losses import bce_dice_loss
 from seglib.metrics import dice_score
 from seglib.models import build_model, scale_images
+from seglib.paths import is_unfinished
 from seglib.ranks import ALONE
 from seglib.samples import list_samples
 from seglib.training import callbacks, loop, members, segmenter
@@ -190,8 +191,10 @@ def test_a_run_stopped_by_its_time_goes_on_elsewhere_and_ends_like_one_that_was_
         history, folder, *_ = run(f"part {epoch}", max_hours=9, **settings)
         assert history["epoch"].tolist() == list(range(1, epoch + 1))
         assert "max_hours=9 leaves no time for another epoch" in capsys.readouterr().out
+        assert is_unfinished(folder)
         folder.rename(folder.with_name(f"part {epoch + 1}"))
     resumed, here, *_ = run("part 4", **settings)
+    assert not is_unfinished(here)
     pd.testing.assert_frame_equal(without_times(resumed), without_times(whole))
     best = [torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True) for folder in (there, here)]
     assert best[0]["epoch"] == best[1]["epoch"]
@@ -495,8 +498,10 @@ def test_folds_for_which_no_time_is_left_are_trained_another_time(folded, monkey
     monkeypatch.setattr(members, "is_time_up", lambda hours, seconds: hours > 0 and seconds > 0)
     monkeypatch.setattr(callbacks, "is_time_up", lambda hours, seconds: hours > 0 and seconds > 0)
     assert train(max_hours=9)["fold"].tolist() == [0]
+    assert is_unfinished(folded[1])
     assert "2 more folds are left for another time" in capsys.readouterr().out
     assert train()["fold"].tolist() == [0, 0, 1, 1, 2, 2]
+    assert not is_unfinished(folded[1])
 
 
 def test_no_network_learns_from_the_fold_it_holds_out(folded, monkeypatch):

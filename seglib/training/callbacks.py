@@ -15,7 +15,7 @@ from tqdm import tqdm
 from seglib.clock import is_time_up
 from seglib.config import Config
 from seglib.errors import InputError
-from seglib.paths import write_text
+from seglib.paths import mark_unfinished, write_text
 from seglib.progress import track
 from seglib.ranks import Rank, any_rank
 from seglib.training.averaging import MovingAverage
@@ -41,7 +41,7 @@ def make_callbacks(config: Config, output_dir: Path, rank: Rank, meter: WaitMete
         callbacks.append(LastingStop(config.monitor, patience=config.stop_patience, mode=mode))
     if config.ema_decay:
         callbacks.append(MovingAverage(config.ema_decay))
-    callbacks += [TimeLimit(), EpochSeed(rank)]
+    callbacks += [TimeLimit(output_dir), EpochSeed(rank)]
     if torch.cuda.is_available():  # a CPU has enough to do
         callbacks.append(HeadStart())
     return [EpochBar(), *callbacks] if rank.index == 0 else callbacks
@@ -83,10 +83,15 @@ class EpochSeed(Callback):
 
 
 class TimeLimit(Callback):
-    """Ends training after an epoch that leaves no time for another within ``config.max_hours``."""
+    """Ends training after an epoch that leaves no time for another in ``config.max_hours``, and marks the folder."""
 
-    def __init__(self) -> None:
-        self.longest = self.started = 0.0
+    def __init__(self, output_dir: Path) -> None:
+        self.output_dir, self.longest, self.started = output_dir, 0.0, 0.0
+
+    def on_fit_start(self, trainer: pl.Trainer, module: Segmenter) -> None:
+        """Training goes on."""
+        if trainer.is_global_zero:
+            mark_unfinished(self.output_dir, unfinished=False)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: Segmenter) -> None:
         """Start the clock."""
@@ -99,6 +104,7 @@ class TimeLimit(Callback):
         if trainer.current_epoch + 1 < trainer.max_epochs and any_rank(is_time_up(hours, self.longest)):
             trainer.should_stop = True
             if trainer.is_global_zero:
+                mark_unfinished(self.output_dir, unfinished=True)
                 print(OUT_OF_TIME.format(hours=hours), flush=True)
 
 

@@ -13,11 +13,11 @@ from seglib.clock import is_time_up
 from seglib.config import Config
 from seglib.errors import InputError, MemoryShortageError
 from seglib.folds import split_samples
-from seglib.memory import describe_division, divide_further, is_out_of_memory
+from seglib.memory import describe_division, divide_further, is_out_of_memory, refuse_single_images
 from seglib.models import build_model
 from seglib.mounts import is_hidden_rerun
 from seglib.orders import Order, is_leading, start_ranks
-from seglib.paths import write_text
+from seglib.paths import mark_unfinished, write_text
 from seglib.ranks import any_rank, count_devices, find_rank, share_batch
 
 
@@ -58,6 +58,8 @@ def fit_members(
     if config.folds == 1:
         return fit_member(samples, folds, config, output_dir, cache_dir)
     histories = []
+    if rank.index == 0:
+        mark_unfinished(output_dir, unfinished=False)
     for fold in range(config.folds):
         folder = member_dir(output_dir, fold)
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
@@ -70,6 +72,7 @@ def fit_members(
         left = config.folds - fold - 1
         if left and any_rank(is_time_up(config.max_hours, history["seconds"].max())):
             if rank.index == 0:
+                mark_unfinished(output_dir, unfinished=True)
                 print(f"{left} more folds are left for another time", flush=True)
             break
     return pd.concat(histories, ignore_index=True)
@@ -129,7 +132,8 @@ def _fit_in_memory(loaders: tuple[EpochLoader, EpochLoader], config: Config, fol
     begins = not (folder / "checkpoints" / "last.ckpt").exists()  # going on, the weights come from there
     network = build_model(config, pretrained=begins)
     try:
-        return loop.fit(network, *loaders, config, folder)
+        with refuse_single_images():
+            return loop.fit(network, *loaders, config, folder)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
