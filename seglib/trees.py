@@ -74,7 +74,7 @@ def find_unused(data_dir: Path) -> list[Path]:
     train = find_part(data_dir, *TRAIN)
     unused = [] if train is None else [part for word in VALIDATION if (part := find_folder(data_dir, word))]
     train = train or data_dir
-    if train != data_dir and find_folder(train, "image") and find_folder(train, "mask"):
+    if train != data_dir and find_folder(train, "image"):
         others = (
             entry for entry in sorted(train.iterdir()) if entry.is_dir() and not entry.name.startswith((".", "__"))
         )

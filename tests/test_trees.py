@@ -191,6 +191,8 @@ def test_folders_of_images_that_nobody_uses_are_named(tmp_path):
     whole = touch(tmp_path / "whole", "images/a.png", "masks/a.png", "val/images/b.png")
     assert find_unused(whole) == []  # whatever lies around a set without Train
     assert find_unused(touch(tmp_path / "twice", "Train/Train/Image/a.png", "Train/Train/Mask/a.png")) == []
+    beside = touch(tmp_path / "beside", "Train/Image/a.png", "Train/Image/a_mask.png", "Train/old/b.png")
+    assert find_unused(beside) == [beside / "Train/old"]
     patients = touch(tmp_path / "patients", "Train/P1/images/a.png", "Train/P1/masks/a.png")
     assert find_unused(patients) == []
 
