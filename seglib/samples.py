@@ -189,7 +189,7 @@ def list_masks(folder: Path) -> dict[str, str]:
     if masks is not None:
         return _list_masks_of(images, masks)
     called = KIND.fullmatch(folder.name)
-    if whole != folder or images.folder != folder or (called and called[1].lower() == "image"):  # these are images
+    if images.folder != folder or (called and called[1].lower() == "image"):  # these are images
         beside = {stem: images.names[stem] for stem in _find_beside(images.names)}
         if not beside:
             raise InputError(f"{folder} holds no masks, only images; name the folder that does")

@@ -78,7 +78,7 @@ def find_unused(data_dir: Path) -> list[Path]:
         others = (
             entry for entry in sorted(train.iterdir()) if entry.is_dir() and not entry.name.startswith((".", "__"))
         )
-        unused += [entry for entry in others if not KIND.fullmatch(entry.name) and entry.name.lower() not in TRAIN]
+        unused += [entry for entry in others if not KIND.fullmatch(entry.name)]
     return [folder for folder in unused if _holds_images(folder)]
 
 

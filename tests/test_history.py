@@ -200,7 +200,7 @@ def test_a_validation_loss_that_rises_with_the_training_loss_is_not_overfitting(
     x = np.linspace(0, 1, 30)
     rises = 0.1 * np.maximum(x - 0.4, 0)
     history = make_history(0.1 + 0.4 * np.exp(-9 * x) + rises, 0.1 + 0.4 * np.exp(-9 * x) + rises)
-    verdict = diagnose(history)
+    verdict = diagnose(history.assign(lr=cosine(x)))
     assert verdict.kind == "getting worse"
     assert "rose from" in verdict.sentence
     assert "converged" not in [other.kind for other in verdict.also]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from seglib.errors import InputError
-from seglib.samples import list_masks, list_samples, list_test_images, pair_samples
+from seglib.samples import is_called_alike, list_masks, list_samples, list_test_images, pair_samples
 from seglib.trees import find_train, find_unused, has_test, list_part
 
 
@@ -224,5 +224,6 @@ def test_names_in_two_forms_of_unicode_are_one_and_those_that_are_no_text_are_na
     (tmp_path / "Train" / "Image" / os.fsdecode(b"gr\xf6.png")).touch()
     samples, problems = pair_samples(tmp_path)
     assert samples["sample_id"].tolist() == ["b", "gr\u00f6\u00dfe"]
+    assert is_called_alike("gr\u00f6\u00dfe", "gro\u0308\u00dfe_mask")
     assert {problem.problem for problem in problems} == {"odd name"}
     assert sorted(problem.file.name for problem in problems) == ["gr?.png", "two lines.png"]
