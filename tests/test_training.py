@@ -1,5 +1,6 @@
 import gc
 import multiprocessing
+import os
 import signal
 import tempfile
 
@@ -566,6 +567,10 @@ def test_a_checkpoint_is_written_beside_its_place_and_is_there_whole_or_not_at_a
     place, seen = tmp_path / "checkpoints" / "last.ckpt", []
     WholeCheckpoints().save_checkpoint({"epoch": 1}, place)
     assert torch.load(place, weights_only=True) == {"epoch": 1}
+    os.link(place, tmp_path / "before")
+    WholeCheckpoints().save_checkpoint({"epoch": 1, "again": True}, place)
+    assert torch.load(tmp_path / "before", weights_only=True) == {"epoch": 1}  # another file was put in its place
+    os.replace(tmp_path / "before", place)
     save = torch.save
 
     def break_off(checkpoint, part):
