@@ -190,7 +190,6 @@ def _write_mask(folder: _Folder, rules: MaskRules, image: Any, maps: np.ndarray 
         folder.write(f"{MAPS_NAME}/{image.sample_id}.png", _encode_png(levels))
     folder.write(f"{image.sample_id}.png", _encode_png(255 * mask))
     facts = {"height": mask.shape[0], "width": mask.shape[1], "mask_share": float(mask.mean())}
-    record |= {"map": folder.with_maps}
     return record | facts | describe_maps(maps, rules)
 
 
@@ -239,8 +238,7 @@ def _find_known(folder: _Folder, images: pd.DataFrame) -> dict[str, Record]:
     return {
         name: record
         for name, record in newest.items()
-        if stamps.get(name) == record["stamp"]
-        and ("trouble" in record or (name in done and (record.get("map") or not folder.with_maps)))
+        if stamps.get(name) == record["stamp"] and ("trouble" in record or name in done)
     }
 
 
