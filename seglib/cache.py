@@ -3,9 +3,8 @@
 import hashlib
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +13,9 @@ import pandas as pd
 
 from seglib.ahead import map_on_cores
 from seglib.errors import InputError, Problem
+from seglib.fingerprints import digest_known_files
 from seglib.images import Scale, image_size, read_mask, read_resized, resize_mask
 from seglib.mask_files import first_file, list_files, split_files
-from seglib.paths import write_text
 from seglib.progress import track
 from seglib.scratch import create_array
 
@@ -27,7 +26,6 @@ except ImportError:  # Windows
 
 VERSION = 5  # raise it when what is stored changes
 KNOWN_NAME = "known_files.csv"  # beside the caches: what each file held when it was last read
-SETTLED = 2.0  # seconds; a file younger than this when it is read may change again within one tick of its clock
 
 
 @dataclass(frozen=True)
@@ -111,61 +109,13 @@ def _one_at_a_time(path: Path) -> Iterator[None]:
 
 def _key(samples: pd.DataFrame, folder: Path, size: int, channels: int, scale: Scale) -> str:
     files = list_files(samples)
-    digests = _digest_files(files, folder / KNOWN_NAME)
+    digests = digest_known_files(files, folder / KNOWN_NAME)
     what = f"{VERSION} {size} {channels} {float(scale.black)} {float(scale.white)} {len(samples)}\n"
     key = hashlib.sha256(what.encode())
     key.update("".join(digests).encode())
     several = [len(split_files(path)) for path in samples["mask_path"]]
     key.update(str(several).encode() if len(files) > 2 * len(samples) else b"")  # which files are one mask
     return key.hexdigest()[:32]
-
-
-def _digest_files(paths: list[str], known_path: Path) -> list[str]:
-    """A hash of what each file holds; of files that are as they were, the hash that is known."""
-    files = _stat_files(paths)
-    known = _read_known(known_path)
-    found = known.reindex(pd.Index(paths))
-    same = (found[["size", "modified", "changed"]].to_numpy() == files.to_numpy()).all(axis=1)
-    digests = found["sha256"].to_numpy(dtype=object)
-    unknown = np.flatnonzero(~same)
-    begun = time.time_ns()
-    read = map_on_cores(lambda row: _digest(paths[row]), unknown)
-    digests[unknown] = list(track(read, "reading files", total=len(unknown), unit="file", leave=False))
-    settled = files[["modified", "changed"]].max(axis=1).to_numpy() < begun - SETTLED * 1e9
-    if (settled & ~same).any():
-        _write_known(files.assign(sha256=digests)[settled], known, known_path)
-    return digests.tolist()
-
-
-def _stat_files(paths: list[str]) -> pd.DataFrame:
-    """Size and times of each file; ``changed`` also tells of bytes exchanged by who restores the time of writing."""
-    facts = np.empty((len(paths), 3), dtype=np.int64)
-    for row, path in enumerate(paths):
-        status = os.stat(path)
-        facts[row] = status.st_size, status.st_mtime_ns, status.st_ctime_ns
-    return pd.DataFrame(facts, columns=["size", "modified", "changed"], index=pd.Index(paths, name="path"))
-
-
-def _digest(path: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:32]  # most processors have instructions for it
-
-
-def _read_known(path: Path) -> pd.DataFrame:
-    kinds = {"path": str, "size": np.int64, "modified": np.int64, "changed": np.int64, "sha256": str}
-    try:
-        known = pd.read_csv(path, dtype=kinds, keep_default_na=False, index_col="path")
-        return known.loc[~known.index.duplicated(), ["size", "modified", "changed", "sha256"]]
-    except (OSError, ValueError, KeyError):  # none yet, or damaged: files are then read again
-        return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in kinds.items()}).set_index("path")
-
-
-def _write_known(files: pd.DataFrame, known: pd.DataFrame, path: Path) -> None:
-    """Of processes that write at once the last one wins, and the others' files are read once more."""
-    others = known[~known.index.isin(files.index)]
-    others = others[[os.path.exists(other) for other in others.index]]
-    with suppress(OSError):  # a cache may be shared with those who only read
-        write_text(path, pd.concat([others, files]).to_csv())
 
 
 def _fill(samples: pd.DataFrame, folder: Path, size: int, channels: int, scale: Scale) -> None:

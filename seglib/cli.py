@@ -54,7 +54,7 @@ def _stop(sentence: str, code: int) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from seglib import mask_files, orders, ranks, runs
+    from seglib import fingerprints, mask_files, orders, ranks, runs
 
     names = runs.choose_notebooks(arguments.only)
     settings = runs.parse_settings(arguments.preset, arguments.set)
@@ -64,7 +64,7 @@ def _run(arguments: argparse.Namespace) -> None:
     names = runs.choose_notebooks(arguments.only, with_test=_look_for_test(data_dir, arguments.only))
     output_dir = paths.resolve_output_dir(Path(arguments.out).absolute())
     train = _check_data(data_dir, with_test="05_submission" in names)
-    data_hash = runs.hash_listing(mask_files.list_files(train))
+    data_hash = fingerprints.fingerprint_data(mask_files.list_files(train))
     runs.check_output(output_dir, preset=arguments.preset, settings=settings, data_hash=data_hash)
     if "02_training" in names and not any(output_dir.rglob("last.ckpt")):
         _say_duration(config.make_config(arguments.preset, **settings), len(train))
@@ -129,7 +129,7 @@ def _grid(arguments: argparse.Namespace) -> None:
 
 
 def _ensemble(arguments: argparse.Namespace) -> None:
-    from seglib import ensembles, mask_files, runs
+    from seglib import ensembles, fingerprints, mask_files, runs
 
     output_dir = paths.resolve_output_dir(Path(arguments.out).absolute())
     first = ensembles.make_ensemble([Path(run).absolute() for run in arguments.runs], output_dir)
@@ -138,7 +138,7 @@ def _ensemble(arguments: argparse.Namespace) -> None:
     with_test = _look_for_test(data_dir)
     names = runs.choose_notebooks("03,04,05" if with_test else "03,04")
     train = _check_data(data_dir, with_test=with_test)
-    if runs.hash_listing(mask_files.list_files(train)) != first["data_hash"]:
+    if fingerprints.fingerprint_data(mask_files.list_files(train)) != first["data_hash"]:
         raise errors.InputError(f"the runs were made on other data than {data_dir}; name theirs with --data")
     runs.run_notebooks(names, data_dir=data_dir, output_dir=output_dir, **facts)
     _say_results(output_dir)

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -90,12 +89,6 @@ def parse_settings(preset: str, words: Sequence[str]) -> dict[str, Any]:
     return {name: getattr(config, name) for name in pairs}
 
 
-def hash_listing(paths: Sequence[str]) -> str:
-    """A fingerprint of a data set: names and sizes of its files, whatever folder it lies in."""
-    lines = [f"{Path(path).parent.name}/{Path(path).name} {os.path.getsize(path)}" for path in sorted(paths)]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
-
-
 def check_output(output_dir: Path, *, preset: str, settings: Mapping[str, Any], data_hash: str) -> None:
     """Refuse to mix two runs in one folder; the same run again goes on where it stopped.
 
@@ -109,8 +102,10 @@ def check_output(output_dir: Path, *, preset: str, settings: Mapping[str, Any], 
         if foreign and not (output_dir / "folds.csv").exists():  # a single notebook of ours leaves folds.csv
             raise InputError(f"{output_dir} holds {foreign[0]} that is not of a run of ours; {cure}")
         return
+    if not str(manifest["data_hash"]).startswith("sha256:"):  # of names and sizes only
+        raise InputError(f"{output_dir} holds a run of an earlier revision of seglib; {cure}")
     if manifest["data_hash"] != data_hash:
-        raise InputError(f"{output_dir} holds a run on other data ({manifest['data_dir']}); {cure}")
+        raise InputError(f"{output_dir} holds a run on other data ({manifest['data_dir']} as it was then); {cure}")
     ours, theirs = make_config(preset, **settings), make_config(manifest["preset"], **manifest["settings"])
     if name := find_difference(ours, theirs):
         raise InputError(
@@ -159,7 +154,7 @@ def run_notebooks(
         output_dir: the folder of the run, already made; executed notebooks and ``manifest.json`` are left there.
         preset: of ``config.PRESETS``.
         settings: fields of ``Config`` that differ from the preset.
-        data_hash: of ``hash_listing``.
+        data_hash: of ``fingerprints.fingerprint_data``.
         say: what tells the user which notebook runs.
 
     Returns:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seglib import cache
+from seglib import cache, fingerprints
 from seglib.cache import build_cache
 from seglib.errors import InputError
 from seglib.images import Scale, read_image, read_mask, resize_image, resize_mask
@@ -29,11 +29,11 @@ def test_rows_follow_the_table(phantoms, tmp_path):
 
 
 def test_a_second_call_reads_no_file(phantoms, tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "SETTLED", 0)
+    monkeypatch.setattr(fingerprints, "SETTLED", 0)
     samples = list_samples(phantoms)
     first = build_cache(samples, tmp_path, **SIZE)
-    for name in ("read_resized", "_digest"):
-        monkeypatch.setattr(cache, name, None)  # calling it would fail
+    for module, name in ((cache, "read_resized"), (fingerprints, "_digest")):
+        monkeypatch.setattr(module, name, None)  # calling it would fail
     again = build_cache(samples, tmp_path, **SIZE)
     assert np.array_equal(first.images, again.images)
 
@@ -56,7 +56,7 @@ def copy(phantoms, tmp_path):
 @pytest.fixture
 def settled(monkeypatch):
     """Files count as old enough to be remembered."""
-    monkeypatch.setattr(cache, "SETTLED", -60)
+    monkeypatch.setattr(fingerprints, "SETTLED", -60)
 
 
 def exchange_bytes(path):
@@ -93,7 +93,7 @@ def test_a_file_written_just_before_is_read_again_as_its_times_may_not_tell(copy
             os.utime(path)
     build_cache(samples, tmp_path / "cache", **SIZE)
     read = []
-    monkeypatch.setattr(cache, "_digest", lambda path: read.append(path) or "0")
+    monkeypatch.setattr(fingerprints, "_digest", lambda path: read.append(path) or "0")
     build_cache(samples, tmp_path / "cache", **SIZE)
     assert len(read) == 40
 
@@ -102,8 +102,8 @@ def test_only_a_touched_file_is_read_again_and_nothing_is_decoded(copy, tmp_path
     samples, read = list_samples(copy), []
     first = build_cache(samples, tmp_path / "cache", **SIZE)
     os.utime(samples["mask_path"][3])
-    digest = cache._digest
-    monkeypatch.setattr(cache, "_digest", lambda path: read.append(path) or digest(path))
+    digest = fingerprints._digest
+    monkeypatch.setattr(fingerprints, "_digest", lambda path: read.append(path) or digest(path))
     monkeypatch.setattr(cache, "read_resized", None)
     assert np.array_equal(build_cache(samples, tmp_path / "cache", **SIZE).masks, first.masks)
     assert read == [samples["mask_path"][3]]
@@ -123,7 +123,7 @@ def test_a_moved_data_set_is_not_decoded_again(copy, tmp_path, settled, monkeypa
 def test_data_sets_that_share_a_folder_do_not_forget_each_other(phantoms, copy, tmp_path, settled, monkeypatch):
     for folder in (phantoms, copy):
         build_cache(list_samples(folder), tmp_path / "cache", **SIZE)
-    monkeypatch.setattr(cache, "_digest", None)
+    monkeypatch.setattr(fingerprints, "_digest", None)
     for folder in (phantoms, copy):
         build_cache(list_samples(folder), tmp_path / "cache", **SIZE)
     assert len(caches(tmp_path / "cache")) == 1  # they hold the same
@@ -136,7 +136,7 @@ def test_a_folder_that_may_only_be_read_is_used(phantoms, tmp_path, settled, mon
     def refuse(path, text):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(cache, "write_text", refuse)
+    monkeypatch.setattr(fingerprints, "write_text", refuse)
     assert np.array_equal(build_cache(list_samples(phantoms), tmp_path, **SIZE).images, first.images)
 
 

@@ -104,7 +104,7 @@ def test_a_file_that_holds_no_grid_is_named(tmp_path, content):
 def finish(cell, *, finished="now", names=("02_training", "04_evaluation"), **settings):
     """The traces of a finished run."""
     cell.folder.mkdir(parents=True, exist_ok=True)
-    facts = {"data_hash": "h", "data_dir": "/d", "preset": "quick", "finished": finished}
+    facts = {"data_hash": "sha256:h", "data_dir": "/d", "preset": "quick", "finished": finished}
     facts |= {"settings": {"epochs": 3, **cell.axes, **settings}, "seconds": dict.fromkeys(names, 1.0)}
     (cell.folder / "manifest.json").write_text(json.dumps(facts))
     (cell.folder / "report.html").touch()
@@ -163,7 +163,7 @@ def test_a_folder_with_another_run_is_refused_before_anything_is_run(tmp_path, p
     grid = read(SIX + f"data: {phantoms}")
     finish(grid.cells[5])
     assert main(["grid", str(tmp_path / "grid.yaml")]) == 2
-    assert "holds a run on other data (/d)" in capsys.readouterr().err
+    assert "holds a run on other data (/d as it was then)" in capsys.readouterr().err
     assert [path.name for path in grid.out.iterdir()] == [grid.cells[5].name]
 
 

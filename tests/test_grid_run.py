@@ -8,9 +8,9 @@ import pytest
 pytest.importorskip("distributed", reason="an extra: pip install -e .[grid]")
 
 from seglib.cli import main
+from seglib.fingerprints import fingerprint_data
 from seglib.grid import cells, cluster
 from seglib.grid import run as grid
-from seglib.runs import hash_listing
 from seglib.samples import list_samples
 
 RUN = """
@@ -38,7 +38,7 @@ def asked(tmp_path, phantoms, monkeypatch):
         "grid: {loss: [bce, dice], learning_rate: [1e-3, 2e-3, 4e-3]}\n"
     )
     train = list_samples(phantoms)
-    data_hash = hash_listing([*train["image_path"], *train["mask_path"]])
+    data_hash = fingerprint_data([*train["image_path"], *train["mask_path"]])
     asked = cells.read_grid(tmp_path / "grid.yaml")
 
     def command(of, cell, data_dir):

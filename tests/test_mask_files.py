@@ -8,18 +8,18 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from seglib import cache
+from seglib import fingerprints
 from seglib.cache import build_cache
 from seglib.checks import check_samples
 from seglib.config import Config
 from seglib.errors import InputError
+from seglib.fingerprints import fingerprint_data
 from seglib.folds import assign_folds
 from seglib.images import Scale, read_mask, read_mask_levels
 from seglib.mask_files import first_file, join_files, list_files, split_files
 from seglib.orders import Order, read_order, write_order
 from seglib.problems import inspect_data, list_left_out
 from seglib.resolution import prepare_sizes
-from seglib.runs import hash_listing
 from seglib.samples import list_masks, list_samples, pair_samples
 from seglib.submission import encode_rle, score_submission
 
@@ -143,7 +143,7 @@ def test_a_set_in_parts_is_the_set_that_it_was_cut_from(several, phantoms, tmp_p
 
 
 def test_a_file_that_moves_to_another_mask_is_noticed_by_the_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "SETTLED", -60)
+    monkeypatch.setattr(fingerprints, "SETTLED", -60)
     paths = {name: str(tmp_path / f"{name}.png") for name in "abxyz"}
     for number, path in enumerate(paths.values()):
         Image.fromarray(np.roll(np.eye(32, dtype=np.uint8) * 255, number, axis=1)).save(path)
@@ -158,10 +158,10 @@ def test_a_file_that_moves_to_another_mask_is_noticed_by_the_cache(tmp_path, mon
 
 
 def test_every_file_counts_for_what_a_set_is_known_by(several):
-    before = hash_listing(list_files(list_samples(several)))
+    before = fingerprint_data(list_files(list_samples(several)))
     path = several / "Train" / "Mask" / first_file(list_samples(several)["mask_path"][0]).name
     path.with_name(path.name.replace("_mask", "_mask_2")).write_bytes(path.read_bytes())
-    assert hash_listing(list_files(list_samples(several))) != before
+    assert fingerprint_data(list_files(list_samples(several))) != before
 
 
 def test_it_is_a_note_that_says_which_files_are_joined(several, phantoms):

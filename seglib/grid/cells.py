@@ -13,8 +13,9 @@ import yaml
 
 from seglib.config import Config, find_difference, make_config, near_miss
 from seglib.errors import InputError
+from seglib.fingerprints import fingerprint_data
 from seglib.mask_files import list_files
-from seglib.runs import check_output, choose_notebooks, hash_listing, read_manifest
+from seglib.runs import check_output, choose_notebooks, read_manifest
 from seglib.samples import list_samples, list_test_images
 
 KEYS = ("data", "out", "preset", "set", "grid", "only")
@@ -147,7 +148,7 @@ def check_cells(grid: Grid, data_dir: Path) -> None:
     train = list_samples(data_dir)
     if "05_submission" in choose_notebooks(grid.only):
         list_test_images(data_dir)
-    data_hash = hash_listing(list_files(train))
+    data_hash = fingerprint_data(list_files(train))
     for cell in grid.cells:
         check_output(cell.folder, preset=grid.preset, settings=grid.settings_of(cell), data_hash=data_hash)
 
