@@ -92,7 +92,7 @@ def _say_results(output_dir: Path) -> None:
     if (output_dir / "submission.csv").exists():
         print(f"submission  {output_dir / 'submission.csv'}")
     if paths.is_unfinished(output_dir):
-        print("training is not finished, as max_hours left no time for it; run the same again to go on")
+        print(report.UNFINISHED)
 
 
 def _join(names: Sequence[str], output_dir: Path) -> None:

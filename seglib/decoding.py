@@ -16,10 +16,9 @@ from seglib.errors import InputError
 from seglib.images import image_size
 from seglib.progress import track
 from seglib.samples import list_images
-from seglib.submission import decode_runs, match_ids, read_table
+from seglib.submission import NOTHING, decode_runs, match_ids, read_table
 
 NAMES = ("rle", "encod", "segmentation", "annotation", "pixels", "mask")  # in the name of the column of run lengths
-NOTHING = frozenset({"", "-1", "nan", "none"})  # what competitions write for an empty mask
 LOOKED_AT = 20  # masks that tell whether runs go down the columns
 TORN = 2  # a mask read in the wrong direction has more than so many times the edges
 

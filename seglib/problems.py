@@ -17,6 +17,7 @@ from seglib.images import read_mask
 from seglib.mask_files import first_file, split_files
 from seglib.oddities import find_exchanged, find_inverted, find_odd_images
 from seglib.samples import find_test_images, is_called_alike, pair_samples
+from seglib.submission import check_template, find_template
 from seglib.trees import find_unused
 
 SEVERITIES = ("error", "warning", "note")  # stops a run; look at it; how the set is
@@ -52,6 +53,7 @@ KINDS = {
     "more than two values": Kind("warning", False),
     "touches the border": Kind("warning", False),
     "possible cases": Kind("warning", False),
+    "template": Kind("warning", False),
     "not used": Kind("warning", False),
     "cases": Kind("note", False),
     "other names": Kind("note", False),
@@ -94,7 +96,12 @@ def inspect_data(data_dir: Path, *, folds: Path | None = None) -> Findings:
     refuse_empty(train)
     cases = find_sample_cases(train)
     found = [*unpaired, *misnamed, *judge_samples(train, test), *_judge_groups(data_dir, samples, train, cases)]
-    found += [*_tell_names(samples), *_tell_several(samples), *_tell_unused(data_dir)]
+    found += [
+        *_tell_names(samples),
+        *_tell_several(samples),
+        *_tell_unused(data_dir),
+        *_judge_template(data_dir, images),
+    ]
     if folds is not None:
         found += find_leaks(train, read_folds(folds, samples))
     usable, asked = drop_working(train, cases), drop_working(test)
@@ -262,6 +269,18 @@ def _tell_unused(data_dir: Path) -> list[Problem]:
     fact = "holds images that are not used"
     cure = "move them into Train to train on them, or call that folder Mask which holds the masks; else nothing"
     return [Problem(folder, "not used", fact, cure) for folder in find_unused(data_dir)]
+
+
+def _judge_template(data_dir: Path, test: pd.DataFrame) -> list[Problem]:
+    """That no submission can be written as the competition asks for it; only the last notebook needs one."""
+    path = find_template(data_dir)
+    if path is None or test.empty:
+        return []
+    try:
+        check_template(path, set(test["sample_id"]))
+    except InputError as error:
+        return [Problem.of_error(path, "template", error)]
+    return []
 
 
 def _tell_several(samples: pd.DataFrame) -> list[Problem]:

@@ -12,7 +12,7 @@ import pandas as pd
 from PIL import Image
 
 from seglib.calibration import DEFINITIONS as CALIBRATION
-from seglib.paths import write_text
+from seglib.paths import is_unfinished, write_text
 from seglib.summaries import DEFINITIONS, FAILURE_IOU, describe_presence, describe_scores
 
 QUESTIONS = {
@@ -22,6 +22,7 @@ QUESTIONS = {
     "04": "How good are the masks, and where do they fail?",
     "05": "What do we hand in?",
 }
+UNFINISHED = "Training is not finished, as max_hours left no time for it; run the same again to go on."
 LONGEST = 40  # rows of a table; the rest is in its file
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -108,7 +109,8 @@ def _headline(summary: dict[str, Any]) -> str:
 
 def _sentences(output_dir: Path, summary: dict[str, Any]) -> list[str]:
     """What the run says in words, from the data to the masks."""
-    said = [_say_problems(output_dir / "problems.csv")]
+    said = [UNFINISHED] if is_unfinished(output_dir) else []
+    said += [_say_problems(output_dir / "problems.csv")]
     said += _say_verdicts(_read(output_dir / "verdict.json") or [])
     said += [_say_failures(summary), _say_presence(summary), _say_rules(_read(output_dir / "masks.json"))]
     said += [_say_calibration(summary)]

@@ -16,6 +16,7 @@ from seglib.mounts import is_kaggle
 from seglib.paths import write_text
 
 DEFAULT_COLUMNS = ("id", "rle")
+NOTHING = frozenset({"", "-1", "nan", "none"})  # what competitions write for an empty mask
 
 
 def encode_rle(mask: np.ndarray, *, by_rows: bool = False, zero_based: bool = False) -> str:
@@ -260,7 +261,8 @@ def score_submission(
     """Every image's Dice and IoU for anybody's submission.
 
     Args:
-        path: the CSV file; its first column names the images (with or without ending), its second holds the runs.
+        path: the CSV file; its first column names the images (with or without ending), its second holds the runs, or
+            one of `NOTHING`.
         truth: reference masks by image stem.
         read_mask: what ``truth`` has -> uint8 (H, W) in {0, 1}.
         **order: ``by_rows`` and ``zero_based``, as it was encoded.
@@ -297,7 +299,7 @@ def _score_pairs(stems: list[str], pairs: Iterable[tuple[np.ndarray, np.ndarray]
 
 def _decode_row(path: Path, name: str, text: str, size: tuple[int, int], order: dict[str, bool]) -> np.ndarray:
     try:
-        return decode_rle(text, size, **order)
+        return decode_rle("" if text.strip().lower() in NOTHING else text, size, **order)
     except ValueError as error:
         raise InputError(f"{path}, row {name}: {error}; the mask is {size[0]} x {size[1]} pixels") from None
 

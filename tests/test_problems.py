@@ -389,3 +389,16 @@ def test_of_many_copies_each_is_told_once_by_its_best_twin_however_the_pairs_com
         ("d", "near-duplicate"),
     ]
     assert all("/a.png" in fact for name, _, fact in told[0] if name != "b")
+
+
+def test_a_template_that_cannot_be_filled_is_told(copy):
+    path = copy / "sample_submission.csv"
+    path.write_text("id,rle\ntest_0000,\nz,\n")
+    (row,) = rows_of(copy, "template").itertuples()
+    assert (row.file, row.severity) == ("sample_submission.csv", "warning")
+    assert (row.fact, row.cure) == ("asks for 'z', which is not among the test images", "add it or mend the file")
+    path.write_text("id,rle\ntest_0000,\n")
+    assert rows_of(copy, "template").empty
+    shutil.rmtree(copy / "Test")
+    path.write_text("id,rle\nz,\n")
+    assert rows_of(copy, "template").empty

@@ -4,6 +4,7 @@ import re
 import pytest
 
 from seglib.figures import plot_areas, save_figure
+from seglib.paths import mark_unfinished
 from seglib.report import write_report
 
 SUMMARY = {"images": 7, "dice_mean": 0.9123, "dice_low": 0.9, "dice_high": 0.92, "dice_pooled": 0.95, "iou_mean": 0.85}
@@ -143,6 +144,15 @@ def test_captions_are_alternative_texts_and_cannot_break_the_page(run):
     page = write_report(run).read_text()
     assert page.count("Areas &lt;found&gt; &amp; &quot;marked&quot;.") == 2
     assert "<found>" not in page
+
+
+@pytest.mark.parametrize("place", [".", "fold_1"])
+def test_the_page_begins_with_it_that_training_is_not_finished(run, place):
+    assert "not finished" not in write_report(run).read_text()
+    (run / place).mkdir(exist_ok=True)
+    mark_unfinished(run / place, unfinished=True)
+    said = re.search(r"<ul>\n<li>(.*?)</li>", write_report(run).read_text())[1]
+    assert said == "Training is not finished, as max_hours left no time for it; run the same again to go on."
 
 
 def test_a_partial_run_has_a_page_too(tmp_path):

@@ -182,6 +182,12 @@ def test_scores_are_per_image_and_an_empty_pair_is_right(tmp_path, truth):
     assert scores["dice"].tolist() == pytest.approx([4 / 5, 1.0])
 
 
+@pytest.mark.parametrize("nothing", ["", "-1", " -1", "NaN", "none"])
+def test_what_competitions_write_for_nothing_is_an_empty_mask(tmp_path, truth, nothing):
+    (tmp_path / "s.csv").write_text(f"image,runs\nb,{nothing}\na,3 2\n")
+    assert score_submission(tmp_path / "s.csv", truth, read_mask)["dice"].tolist() == pytest.approx([4 / 5, 1.0])
+
+
 @pytest.mark.parametrize(
     ("text", "words"), [("id,rle\na,\n", "has no row for b"), ("id,rle\na,\nb,\nc,\n", "without reference, c")]
 )
