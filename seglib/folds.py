@@ -13,6 +13,7 @@ from seglib.paths import write_text
 
 GROUPS_NAME = "groups.csv"  # in the data folder, in any case: which samples show one patient or lesion
 SHOWN_PAIRS = 5  # of a leak that stops training, before the rest is only counted
+LARGE = 1.5  # times the mean size of the folds; without large groups they differ by a few images
 AREA_STRATA = 10  # classes of mask area that every fold gets its share of
 
 
@@ -109,8 +110,9 @@ def assign_folds(
 ) -> pd.DataFrame:
     """Every sample's fold, each fold with the same mix of small and large masks; a group is never divided.
 
-    There are fewer folds than ``n_folds`` where there are fewer groups. A group larger than its share makes its fold
-    larger than the others.
+    There are fewer folds than ``n_folds`` where there are fewer groups, or one holds nearly all. A group larger than
+    its share makes its fold larger than the others; such folds have the last numbers, as fold 0 is the one that most
+    runs hold out, and little would be left to learn from.
 
     Args:
         samples: table with ``sample_id``.
@@ -160,8 +162,34 @@ def assign_folds(
     parts = splitter.split(np.zeros(count), stratum, places if grouped else None)
     for number, (_, held_out) in enumerate(parts):
         fold[held_out] = number
+    fold = _put_large_last(fold)
     return pd.DataFrame(
         {"sample_id": samples["sample_id"], "fold": fold, "group": group, "mask_share": np.round(mask_share, 6)}
+    )
+
+
+def _put_large_last(fold: np.ndarray) -> np.ndarray:
+    """Folds numbered anew: without the empty ones, and the too large ones after the others."""
+    kept, counts = np.unique(fold, return_counts=True)
+    large = counts > max(LARGE * counts.mean(), counts.mean() + 1)  # of a few images, one more is not large
+    order = kept[np.argsort(large, kind="stable")]
+    return pd.Index(order).get_indexer(fold)
+
+
+def describe_folds(folds: pd.DataFrame) -> str:
+    """A sentence about a group that is much larger than a fold should be; "" where there is none.
+
+    Args:
+        folds: of `read_folds`.
+    """
+    counts = folds["fold"].value_counts()
+    groups = folds.groupby("group")["fold"].agg(["size", "first"]) if "group" in folds else pd.DataFrame()
+    if groups.empty or groups["size"].max() <= max(LARGE * counts.mean(), 1):
+        return ""
+    size, fold = groups.loc[groups["size"].idxmax()]
+    return (
+        f"fold {fold} holds {counts[fold]} of the {len(folds)} images, as one group has {size}, and a group is never "
+        f"divided: a network that holds that fold out learns from {len(folds) - counts[fold]}"
     )
 
 

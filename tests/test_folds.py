@@ -5,6 +5,7 @@ import pytest
 from seglib.errors import InputError
 from seglib.folds import (
     assign_folds,
+    describe_folds,
     find_groups,
     join_groups,
     merge_groups,
@@ -131,6 +132,34 @@ def test_every_scikit_learn_divides_the_groups_as_earlier_runs_had_them():
     groups, share = np.arange(24) % 9, np.linspace(0, 1, 24)
     folds = assign_folds(table(24), share, n_folds=3, seed=3, groups=groups)
     assert folds["fold"].tolist() == [1, 2, 0, 0, 1, 2, 0, 1, 2] * 2 + [1, 2, 0, 0, 1, 2]
+
+
+@pytest.mark.parametrize(("large", "single"), [(90, 10), (30, 3), (50, 4), (6, 20)])
+@pytest.mark.parametrize("n_folds", [2, 5])
+def test_a_group_larger_than_a_fold_is_not_what_most_runs_hold_out(large, single, n_folds):
+    groups = np.array(["film"] * large + [f"p{number}" for number in range(single)])
+    count = large + single
+    folds = assign_folds(table(count), np.linspace(0, 1, count), n_folds=n_folds, seed=0, groups=groups)
+    counts = np.bincount(folds["fold"])
+    assert counts.min() > 0
+    assert 2 <= len(counts) <= n_folds
+    if large > single:
+        assert folds["fold"][0] == counts.argmax() == len(counts) - 1
+        said = describe_folds(folds)
+        assert said.startswith(
+            f"fold {len(counts) - 1} holds {counts[-1]} of the {count} images, as one group has {large}"
+        )
+        assert said.endswith(f"learns from {count - counts[-1]}")
+    else:
+        assert describe_folds(folds) == ""
+
+
+@pytest.mark.parametrize("count", range(2, 30))
+def test_folds_of_single_images_are_never_called_large(count):
+    for n_folds in (2, 3, 5):
+        folds = assign_folds(table(count), np.zeros(count), n_folds=n_folds, seed=0)
+        assert describe_folds(folds) == ""
+        assert folds["fold"].nunique() == min(n_folds, count)
 
 
 def test_one_group_alone_cannot_be_split():
