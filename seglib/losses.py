@@ -315,12 +315,12 @@ def _is_squashed(logits: Tensor) -> bool:
 
 
 def _spreads_over_unit_interval(logits: Tensor) -> bool:
-    """Whether all values lie in [0, 1] and reach across nearly all of it, as probabilities do and raw logits do not.
+    """Whether all values lie in [0, 1] and reach across nearly all of it, as probabilities do and raw logits seldom do.
 
-    The logits of an untrained network often stay inside, and spread to 0.7 of it in its first steps over images that
-    are mostly foreground; half would be too strict. Only on the CPU: reading a value would make a GPU wait.
+    Seldom is not never: those of a healthy network may, in its first steps over images that are mostly foreground. So
+    only where there is no graph to ask, and somebody means to have one: not in training, nor where a network is scored.
     """
-    if logits.device.type != "cpu" or logits.numel() == 0:
+    if logits.requires_grad or not torch.is_grad_enabled() or logits.numel() == 0:
         return False
     low, high = (value.item() for value in logits.detach().aminmax())
     return low >= 0 and high <= 1 and high - low > SPREAD

@@ -337,6 +337,15 @@ def test_logits_that_only_resemble_probabilities_are_accepted(logits):
         loss(logits, torch.zeros(2, 1, 4, 4))
 
 
+@pytest.mark.parametrize("loss", ALL)
+def test_a_network_that_trains_or_is_scored_may_have_any_logits(loss):
+    """As one with instance norm had in its fifth step, over images that are mostly foreground: 0.006 to 0.997."""
+    logits, target = torch.linspace(0.006, 0.997, 32).view(2, 1, 4, 4), torch.ones(2, 1, 4, 4)
+    loss(logits.clone().requires_grad_(), target)
+    with torch.inference_mode():
+        loss(logits, target)
+
+
 @pytest.mark.parametrize("norm", ["none", "batch", "instance"])
 def test_an_untrained_network_is_never_taken_for_one_with_a_sigmoid(norm):
     images = torch.rand(2, 3, 32, 32)
