@@ -1,21 +1,29 @@
 """Scores per image -> the interval of their mean, and whether two runs differ."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import scipy  # its part stats takes half a second to import, and comes when it is used
 
+NO_LIMITS = (-np.inf, np.inf)
 FEW = 30  # images, or groups of them, below which the bootstrap alone makes intervals that are too narrow
 DRAWS_AT_ONCE = 1 << 18  # of the bootstrap: 2 MiB of numbers, however many images there are
 
 
 def bootstrap_interval(
-    values: np.ndarray, *, groups: np.ndarray | None = None, resamples: int = 2000, seed: int = 0
+    values: np.ndarray,
+    *,
+    groups: np.ndarray | None = None,
+    limits: tuple[float, float] = NO_LIMITS,
+    resamples: int = 2000,
+    seed: int = 0,
 ) -> tuple[float, float]:
     """95 % interval of the mean over images, by the percentile bootstrap.
 
     Of few images n the bootstrap knows their spread too little: for fewer than ``FEW`` both ends are moved away from
-    the mean by ``t(0.975, n - 1) / 1.96 * sqrt(n / (n - 1))``, Student's t over the normal one, though not past 0 or 1
-    where no score is. Of one nothing can be known; it has no interval.
+    the mean by ``t(0.975, n - 1) / 1.96 * sqrt(n / (n - 1))``, Student's t over the normal one, though not past the
+    ``limits`` of the score. Of one nothing can be known; it has no interval.
 
     Images of one lesion or near-duplicates tell less than as many strangers: give their ``groups``, and whole groups
     are drawn instead of images. Where every image is a group of its own, the interval is the one without groups.
@@ -23,6 +31,7 @@ def bootstrap_interval(
     Args:
         values: (N,) one score per image.
         groups: (N,) the group of each image: numbers or names.
+        limits: the least and the greatest value that there can be, such as 0 and 1 of a Dice.
         resamples: how many times N images, or all as many groups, are drawn with replacement.
         seed: of the drawing.
 
@@ -41,18 +50,25 @@ def bootstrap_interval(
         >>> bootstrap_interval(np.array([0.0, 0.0, 1.0, 1.0]), groups=np.array(["a", "a", "a", "a"]))
         (0.5, 0.5)
     """
-    ((low, high),) = bootstrap_intervals(np.asarray(values)[None], groups=groups, resamples=resamples, seed=seed)
+    rows, drawing = np.asarray(values)[None], {"resamples": resamples, "seed": seed}
+    ((low, high),) = bootstrap_intervals(rows, groups=groups, limits=[limits], **drawing)
     return low, high
 
 
 def bootstrap_intervals(
-    rows: np.ndarray, *, groups: np.ndarray | None = None, resamples: int = 2000, seed: int = 0
+    rows: np.ndarray,
+    *,
+    groups: np.ndarray | None = None,
+    limits: Sequence[tuple[float, float]] | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
 ) -> list[tuple[float, float]]:
     """``bootstrap_interval`` of several scores of the same images; all share one drawing.
 
     Args:
         rows: (K, N) one score in each row.
         groups: as for ``bootstrap_interval``.
+        limits: as there, of each row; None: there are none.
         resamples: as there.
         seed: as there.
 
@@ -65,7 +81,9 @@ def bootstrap_intervals(
     """
     count = rows.shape[1] if groups is None else pd.Series(groups).nunique(dropna=False)
     drawn = percentile_intervals(rows, groups=groups, resamples=resamples, seed=seed)
-    return [_widen(row, *ends, count) for row, ends in zip(rows, drawn, strict=True)]
+    limits = [NO_LIMITS] * len(rows) if limits is None else limits
+    widened = [_widen(float(row.mean()), *ends, count) for row, ends in zip(rows, drawn, strict=True)]
+    return [(max(low, least), min(high, most)) for (low, high), (least, most) in zip(widened, limits, strict=True)]
 
 
 def percentile_intervals(
@@ -100,13 +118,11 @@ def student_factor(count: int) -> float:
     return float(scipy.stats.t.ppf(0.975, count - 1) / scipy.stats.norm.ppf(0.975) * np.sqrt(count / (count - 1)))
 
 
-def _widen(values: np.ndarray, low: float, high: float, count: int) -> tuple[float, float]:
+def _widen(mean: float, low: float, high: float, count: int) -> tuple[float, float]:
     """The interval of few images, or of few groups of them."""
     if 1 < count < FEW:
-        by, mean = student_factor(count), values.mean()
+        by = student_factor(count)
         low, high = mean - by * (mean - low), mean + by * (high - mean)
-        low = max(low, 0.0) if values.min() >= 0 else low
-        high = min(high, 1.0) if values.max() <= 1 else high
     return low, high
 
 

@@ -62,7 +62,9 @@ def summarise_scores(scores: pd.DataFrame, *, groups: np.ndarray | None = None) 
     summary: dict[str, float] = {"images": len(scores)}
     if groups is not None and (count := pd.Series(groups).nunique()) < len(scores):
         summary["groups"] = count
-    for name, (low, high) in zip(means, bootstrap_intervals(means.to_numpy().T, groups=groups), strict=True):
+    limits = [(0.0, np.inf if name == "hd95" else 1.0) for name in means]
+    intervals = bootstrap_intervals(means.to_numpy().T, groups=groups, limits=limits)
+    for name, (low, high) in zip(means, intervals, strict=True):
         summary |= {f"{name}_mean": float(means[name].mean()), f"{name}_low": low, f"{name}_high": high}
     areas = (scores[column].to_numpy() for column in ("overlap", "pred_area", "target_area"))
     return summary | {"failures": float(failed.mean())} | pooled_scores(*areas) | count_presence(scores, groups=groups)
@@ -104,7 +106,8 @@ def count_presence(scores: pd.DataFrame, *, groups: np.ndarray | None = None) ->
     if there.empty:
         return facts
     dice = there["dice"].to_numpy()
-    low, high = bootstrap_interval(dice, groups=None if groups is None else np.asarray(groups)[present])
+    groups = None if groups is None else np.asarray(groups)[present]
+    low, high = bootstrap_interval(dice, groups=groups, limits=(0.0, 1.0))
     return facts | {"dice_present_mean": float(dice.mean()), "dice_present_low": low, "dice_present_high": high}
 
 

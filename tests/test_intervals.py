@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from seglib import intervals
-from seglib.intervals import bootstrap_interval, compare_scores, describe_comparison
+from seglib.intervals import bootstrap_interval, bootstrap_intervals, compare_scores, describe_comparison
 
 
 def test_an_interval_covers_the_true_mean_about_95_times_in_100():
@@ -128,12 +128,23 @@ def test_an_interval_of_few_groups_covers_the_true_mean_as_often_as_one_of_many(
     assert 0.88 <= hits / 300 <= 0.985  # the bootstrap alone: 0.50, 0.73, 0.83, 0.91 of the first four
 
 
-def test_an_interval_of_few_scores_leaves_their_range_on_neither_side():
-    assert bootstrap_interval(np.array([0.9, 0.99, 1.0]))[1] == 1
-    assert bootstrap_interval(np.array([0.0, 0.5, 0.02]))[0] == 0
-    low, high = bootstrap_interval(np.array([-0.1, 30.0, 12.0]))
+def test_an_interval_of_few_scores_leaves_their_limits_on_neither_side():
+    assert bootstrap_interval(np.array([0.9, 0.99, 1.0]), limits=(0, 1))[1] == 1
+    assert bootstrap_interval(np.array([0.0, 0.5, 0.02]), limits=(0, 1))[0] == 0
+    low, high = bootstrap_interval(np.array([0.0, 0.5, 1.0]))
     assert low < 0
     assert high > 1
+    rows = np.array([[0.9, 0.99, 1.0], [0.9, 0.99, 1.0]])
+    (_, capped), (_, free) = bootstrap_intervals(rows, limits=[(0, 1), (0, np.inf)])
+    assert capped == 1 < free
+
+
+def test_two_runs_exchanged_have_the_interval_exchanged():
+    """Of five images as of many: what a difference may be has nothing to do with the limits of a score."""
+    first, second = np.full(5, 0.5), np.array([0.5, 0.5, 0.5, 0.5, 0.7])
+    facts, other = compare_scores(first, second), compare_scores(second, first)
+    assert facts["low"] < 0 < facts["high"]
+    assert facts["low"] == pytest.approx(-other["high"], abs=0.03)
 
 
 def test_the_same_run_twice_differs_in_nothing():

@@ -36,6 +36,13 @@ def test_the_summary_has_an_interval_of_every_score_it_is_given():
     assert summary == summarise_scores(pd.DataFrame(rows), groups=np.arange(30))  # and tells of no groups
 
 
+def test_intervals_of_few_images_end_where_a_score_does_and_distances_have_no_end():
+    rows = {"dice": [0.9, 0.99, 1.0], "iou": [0.0, 0.5, 0.02], "hd95": [0.0, 1.0, 0.9]}
+    summary = summarise_scores(pd.DataFrame(rows | {"overlap": 1, "pred_area": 1, "target_area": 1}))
+    assert (summary["dice_high"], summary["iou_low"], summary["hd95_low"]) == (1, 0, 0)
+    assert summary["hd95_high"] > 1
+
+
 def test_an_iou_below_the_threshold_of_the_challenge_counts_nothing():
     rows = {"dice": [1.0] * 4, "iou": [0.65, 0.6499, 1.0, 0.3], "overlap": 1, "pred_area": 1, "target_area": 1}
     summary = summarise_scores(pd.DataFrame(rows))
