@@ -3,7 +3,7 @@
 import hashlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from seglib.ahead import map_on_cores
 from seglib.paths import write_text
 from seglib.progress import track
 
+HELD = "held"  # the column of a table that says of which files it is
 SETTLED = 2.0  # seconds; a file younger than this when it is read may change again within one tick of its clock
 
 
@@ -32,6 +33,44 @@ def fingerprint_data(paths: Sequence[str]) -> str:
     found = zip(map(Path, paths), _digest_files(paths), strict=True)
     lines = sorted(f"{path.parent.name}/{path.name} {digest}" for path, digest in found)
     return "sha256:" + hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
+
+
+def fingerprint_rows(ids: Iterable[str], files: Iterable[Sequence[str]]) -> pd.Series:
+    """What tells each sample from what it was before: the bytes of its files, whatever they are called.
+
+    Args:
+        ids: of the samples.
+        files: of each sample.
+
+    Returns:
+        16 hexadecimal digits for each, by ``sample_id``; named `HELD`.
+
+    Raises:
+        OSError: if a file cannot be read.
+    """
+    return pd.Series(
+        list(map_on_cores(_digest_part, files)), index=pd.Index(ids, name="sample_id"), name=HELD, dtype=str
+    )
+
+
+def read_measured(path: Path, held: pd.Series) -> pd.DataFrame | None:
+    """A table that `write_measured` kept, where it is of these samples as they are now; else None.
+
+    Args:
+        path: the CSV file.
+        held: of `fingerprint_rows`, of the samples that are wanted.
+    """
+    if not path.exists():
+        return None
+    kept = pd.read_csv(path, index_col=0, dtype={"sample_id": str, HELD: str}, keep_default_na=False, na_values=[""])
+    if kept.get(HELD, pd.Series(dtype=str)).to_dict() != held.to_dict() or list(kept.index) != list(held.index):
+        return None
+    return kept.drop(columns=HELD)
+
+
+def write_measured(path: Path, table: pd.DataFrame, held: pd.Series) -> None:
+    """Keep what was measured of some samples, a row for each, beside what their files held."""
+    write_text(path, table.assign(**{HELD: held}).to_csv())
 
 
 def digest_known_files(paths: list[str], known_path: Path) -> list[str]:
@@ -73,6 +112,10 @@ def _stat_files(paths: list[str]) -> pd.DataFrame:
 
 def _digest_files(paths: Sequence[str]) -> list[str]:
     return list(track(map_on_cores(_digest, paths), "reading files", total=len(paths), unit="file", leave=False))
+
+
+def _digest_part(paths: Sequence[str]) -> str:
+    return hashlib.sha256("".join(map(_digest, paths)).encode()).hexdigest()[:16]
 
 
 def _digest(path: str) -> str:

@@ -11,8 +11,9 @@ import pandas as pd
 
 from seglib.ahead import map_on_cores
 from seglib.config import Config
+from seglib.fingerprints import fingerprint_rows, read_measured, write_measured
 from seglib.images import Scale, read_mask, read_resized
-from seglib.paths import write_text
+from seglib.mask_files import split_files
 from seglib.progress import track
 from seglib.samples import spread_samples
 
@@ -41,7 +42,7 @@ def prepare_orientation(path: Path, samples: pd.DataFrame, *, channels: int, sca
     """How much more each image, and each mask, is like the others as it is than changed; kept in a file.
 
     Args:
-        path: the file, ``orientation.csv`` of a run; read where it has the samples that are wanted, else written.
+        path: the file, ``orientation.csv`` of a run; read where it is of the samples as they are, else written.
         samples: table with ``sample_id``, ``image_path`` and ``mask_path``; of more than `MOST` as many are looked at.
         channels: of all images, 1 or 3.
         scale: black and white of all images.
@@ -54,17 +55,16 @@ def prepare_orientation(path: Path, samples: pd.DataFrame, *, channels: int, sca
         InputError: a file cannot be read.
     """
     some = spread_samples(samples, MOST)
-    if path.exists():
-        kept = pd.read_csv(path, index_col="sample_id", dtype={"sample_id": str}, keep_default_na=False)
-        if kept.index.tolist() == some["sample_id"].tolist():
-            return kept
     pairs = list(zip(some["image_path"], some["mask_path"], strict=True))
+    held = fingerprint_rows(some["sample_id"], ([image, *split_files(mask)] for image, mask in pairs))
+    if (kept := read_measured(path, held)) is not None:
+        return kept
     shrink = partial(_shrink, channels=channels, scale=scale)
     images, masks = zip(*track(map_on_cores(shrink, pairs), "looking which way up", total=len(pairs)), strict=True)
     found = {"image": measure_orientation(_normalize(np.stack(images))), "mask": measure_orientation(np.stack(masks))}
     table = pd.concat([one.add_prefix(f"{kind}_") for kind, one in found.items()], axis=1).astype(float).round(4)
     table = table.set_axis(some["sample_id"], axis=0)
-    write_text(path, table.to_csv())
+    write_measured(path, table, held)
     return table
 
 

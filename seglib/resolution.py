@@ -11,9 +11,9 @@ import pandas as pd
 
 from seglib.ahead import map_on_cores
 from seglib.config import Config
+from seglib.fingerprints import fingerprint_rows, read_measured, write_measured
 from seglib.images import image_size, read_mask, resize_image
-from seglib.mask_files import first_file
-from seglib.paths import write_text
+from seglib.mask_files import first_file, split_files
 from seglib.progress import track
 from seglib.samples import spread_samples
 
@@ -29,7 +29,8 @@ def prepare_sizes(path: Path, samples: pd.DataFrame, config: Config) -> pd.DataF
     stretched linearly to the size of the file, then cut at 0.5. It is no bound: a lucky network may score more.
 
     Args:
-        path: the file, ``sizes.csv`` of a run; read where it has the samples and sizes that are wanted, else written.
+        path: the file, ``sizes.csv`` of a run; read where it has the sizes that are wanted of the masks as they are,
+            else written.
         samples: table with ``sample_id`` and ``mask_path``; of more than `MOST` as many are measured, evenly spread.
         config: of the run.
 
@@ -42,13 +43,13 @@ def prepare_sizes(path: Path, samples: pd.DataFrame, config: Config) -> pd.DataF
     """
     some = spread_samples(samples, MOST).set_index("sample_id")["mask_path"]
     sizes = list_sizes(config, [max(image_size(first_file(mask))) for mask in some])
-    if path.exists():
-        kept = pd.read_csv(path, index_col="sample_id", dtype={"sample_id": str}, keep_default_na=False, na_values=[""])
-        if kept.columns.tolist() == [str(size) for size in sizes] and kept.index.tolist() == some.index.tolist():
-            return kept.set_axis(sizes, axis=1)
+    held = fingerprint_rows(some.index, map(split_files, some))
+    kept = read_measured(path, held)
+    if kept is not None and kept.columns.tolist() == [str(size) for size in sizes]:
+        return kept.set_axis(sizes, axis=1)
     scores = track(map_on_cores(partial(_score_sizes, sizes=sizes), some), "comparing sizes", total=len(some))
     table = pd.DataFrame(list(scores), index=some.index, columns=sizes, dtype=float)
-    write_text(path, table.to_csv())
+    write_measured(path, table, held)
     return table
 
 

@@ -41,8 +41,8 @@ ALLOWED = {
     "drift": {"traits"},
     "checks": LEAF
     | {"mask_files", "cases", "duplicates", "images", "progress", "scales", "scratch", "ahead", "traits"},
-    "resolution": {"mask_files", "ahead", "config", "images", "paths", "progress", "samples"},
-    "orientation": {"ahead", "config", "images", "paths", "progress", "samples"},
+    "resolution": {"mask_files", "ahead", "config", "fingerprints", "images", "progress", "samples"},
+    "orientation": {"mask_files", "ahead", "config", "fingerprints", "images", "progress", "samples"},
     "oddities": LEAF | {"mask_files", "traits"},
     "problems": LEAF
     | {"mask_files", "cases", "checks", "duplicates", "folds", "images", "oddities", "samples", "submission", "trees"},

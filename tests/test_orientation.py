@@ -147,7 +147,7 @@ def test_masks_tell_as_images_do():
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-def test_files_are_looked_at_once_and_their_numbers_are_kept(tmp_path):
+def test_files_are_looked_at_once_and_their_numbers_are_kept(tmp_path, monkeypatch):
     samples = chests(tmp_path)
     samples.loc[0, "sample_id"] = "NA"
     table = prepare_orientation(tmp_path / "orientation.csv", samples, **HOW)
@@ -157,10 +157,14 @@ def test_files_are_looked_at_once_and_their_numbers_are_kept(tmp_path):
     share = share_told(table)
     assert share.loc["upside_down"].tolist() == [1, 1]
     assert share.loc["mirrored"].max() < 0.8
+    shrink = orientation._shrink
+    monkeypatch.setattr(orientation, "_shrink", None)  # calling it would fail
+    pd.testing.assert_frame_equal(prepare_orientation(tmp_path / "orientation.csv", samples, **HOW), table)
+    monkeypatch.setattr(orientation, "_shrink", shrink)
     for path in samples["image_path"]:
         Image.new("L", (80, 60)).save(path)
-    again = prepare_orientation(tmp_path / "orientation.csv", samples, **HOW)
-    pd.testing.assert_frame_equal(again, table)
+    again = prepare_orientation(tmp_path / "orientation.csv", samples, **HOW)  # other pixels: looked at anew
+    assert (again.filter(like="image") == 0).all().all()
     other = prepare_orientation(tmp_path / "orientation.csv", samples[1:], **HOW)  # other samples: looked at anew
     assert other.index.tolist() == samples["sample_id"][1:].tolist()
     assert (other.filter(like="image") == 0).all().all()

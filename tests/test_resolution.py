@@ -83,7 +83,7 @@ def test_more_pixels_show_more_of_thin_things_and_turning_changes_nothing(seed):
 # --- many masks ------------------------------------------------------------------------------------------------------
 
 
-def test_every_mask_has_a_row_and_they_are_kept_in_a_file(tmp_path):
+def test_every_mask_has_a_row_and_they_are_kept_in_a_file(tmp_path, monkeypatch):
     masks = [disc(96, 30), np.zeros((96, 96), np.uint8), disc(96, 3)]
     samples, config = write(tmp_path, masks).assign(sample_id=["007", "NA", "2"]), Config(image_size=64)
     scores = prepare_sizes(tmp_path / "sizes.csv", samples, config)
@@ -91,10 +91,12 @@ def test_every_mask_has_a_row_and_they_are_kept_in_a_file(tmp_path):
     assert scores.index.tolist() == ["007", "NA", "2"]
     assert scores.loc["2"].tolist() == [score_size(masks[2], size) for size in (32, 48, 64, 96)]
     assert scores.loc["NA"].isna().all()
-    for name in samples["mask_path"]:
-        Image.fromarray(255 * disc(96, 1)).save(name)
-    again = prepare_sizes(tmp_path / "sizes.csv", samples, config)
-    pd.testing.assert_frame_equal(again, scores)
+    measure = resolution._score_sizes
+    monkeypatch.setattr(resolution, "_score_sizes", None)  # calling it would fail
+    pd.testing.assert_frame_equal(prepare_sizes(tmp_path / "sizes.csv", samples, config), scores)
+    monkeypatch.setattr(resolution, "_score_sizes", measure)
+    Image.fromarray(255 * disc(96, 1)).save(samples["mask_path"][0])  # mended since: measured anew
+    assert prepare_sizes(tmp_path / "sizes.csv", samples, config).loc["007", 96] == score_size(disc(96, 1), 96)
     other = prepare_sizes(tmp_path / "sizes.csv", samples, Config(image_size=96))  # other sizes: measured anew
     assert other.columns.tolist() == [48, 64, 96]
     assert other.loc["007", 96] == score_size(disc(96, 1), 96)
