@@ -11,7 +11,8 @@ a run is its last sixth, at least three epochs.
 | rate too low | the training loss falls steadily, but by less than 30 % in all, at a rate that was not lowered |
 | learns nothing | the training loss ends where it began, and the Dice is below a half |
 | overfitting | the validation loss ends 3 % and more than noise above its best; the training loss went on falling |
-| getting worse | the validation loss ends as far above its best, and the training loss no longer falls |
+| getting worse | the validation loss ends as far above its best, and the training loss no longer falls; or the end is |
+| | worse than what came before it by 3 % and by more than noise |
 | stuck at a floor | the validation loss is flat and three times what masks of this Dice deserve |
 | noisy validation | noise hides what the validation loss gains, though the training loss is quiet |
 | still improving | the end is better than what came before it by 2 % and by more than noise |
@@ -177,13 +178,14 @@ def diagnose(history: pd.DataFrame, monitor: str = "val_loss") -> Verdict:
     if len(history) < SHORT:
         return Verdict(
             "too short",
-            f"Too short to tell: {len(history)} epochs.",
+            f"Too short to tell: {len(history)} epoch{'s' if len(history) > 1 else ''}.",
             f"Train for at least {SHORT} epochs, or wait.",
             {"epochs": len(history)},
         )
     found = [verdict for rule in RULES if (verdict := rule(curves))]
     worse = any(verdict.kind in ("overfitting", "getting worse") for verdict in found)
-    return replace(found[0], also=tuple(one for one in found[1:] if not (worse and one.kind == "converged")))
+    said = ("converged", "getting worse") if worse else ()  # the one would deny it, the other say it twice
+    return replace(found[0], also=tuple(one for one in found[1:] if one.kind not in said))
 
 
 def estimate_noise(values: np.ndarray) -> float:
@@ -247,7 +249,7 @@ def _find_jumps(curves: _Curves) -> Verdict | None:
 
 def _find_slowness(curves: _Curves) -> Verdict | None:
     first, end = float(curves.train[0]), float(curves.train[-3:].mean())
-    fallen, noise = (first - end) / first, estimate_noise(curves.train)
+    fallen, noise = (first - end) / first if first else 0.0, estimate_noise(curves.train)
     steady = (np.diff(_smooth(curves.train, max(3, len(curves.train) // 10))) < 0).mean() > 0.7
     going_on = curves.train[-curves.last :].mean() < curves.train[-2 * curves.last : -curves.last].mean() - noise / 2
     if curves.lowered or not (0 < fallen < SLOW and steady and going_on):
@@ -358,6 +360,9 @@ def _find_end(curves: _Curves) -> Verdict:
             "; the schedule then stretches with them." if curves.lowered else "."
         )
         return Verdict("still improving", f"Still improving: {what}.", advice, evidence)
+    if gain < -max(RISE, chance):
+        advice = f"Epoch {curves.kept} is kept, so nothing is lost; a lower learning_rate may go on to learn."
+        return Verdict("getting worse", f"Getting worse: {what}.", advice, evidence)
     if not curves.lowered:
         advice = (
             "Let the rate fall (schedule=cosine, or plateau with a smaller lr_patience): that is where the rest is."

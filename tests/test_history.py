@@ -206,6 +206,28 @@ def test_a_validation_loss_that_rises_with_the_training_loss_is_not_overfitting(
     assert "converged" not in [other.kind for other in verdict.also]
 
 
+def test_an_end_that_is_worse_than_what_came_before_is_never_called_converged():
+    """Of a short run: best in the first epoch, far worse, and half of it back."""
+    val = [0.80984, 1.00482, 1.28488, 1.21723, 0.878366]
+    train = [0.768127, 0.812615, 0.581295, 0.609342, 0.549523]
+    rate = [8e-5, 0.002, 0.0015, 0.0005, 8e-9]
+    history = pd.DataFrame({"epoch": range(1, 6), "train_loss": train, "val_loss": val, "val_dice": 0.45, "lr": rate})
+    verdict = diagnose(history)
+    assert verdict.kind == "getting worse"
+    assert "the last 3 epochs changed the validation loss by +24.2 %" in verdict.sentence
+    assert "Epoch 1 is kept, so nothing is lost" in verdict.advice
+
+
+def test_a_training_loss_that_begins_at_nothing_breaks_nothing():
+    history = make_history(np.zeros(8), np.full(8, 0.1))
+    assert diagnose(history).kind in ("converged", "plateau", "learns nothing")
+
+
+def test_one_epoch_is_one():
+    assert "Too short to tell: 1 epoch." in diagnose(pd.DataFrame(ROWS).head(1)).sentence
+    assert "Too short to tell: 2 epochs." in diagnose(pd.DataFrame(ROWS).head(2)).sentence
+
+
 def test_what_is_not_a_number_is_never_the_best_epoch():
     history = pd.DataFrame(ROWS)
     history.loc[1, "val_loss"] = np.nan
@@ -303,9 +325,10 @@ def test_a_small_loss_beside_a_high_dice_is_no_floor():
 
 def test_what_else_is_true_stands_beside_the_verdict():
     x = np.linspace(0, 1, 30)
-    verdict = diagnose(overfitting(x, 0))
-    assert [other.kind for other in verdict.also] == ["plateau"]
+    verdict = diagnose(make_history(0.9 - 0.1 * x, 0.5 + 0 * x, dice=0.75, noise=0.001))
+    assert (verdict.kind, [other.kind for other in verdict.also]) == ("rate too low", ["plateau"])
     assert all(other.also == () for other in verdict.also)
+    assert diagnose(overfitting(x, 0)).also == ()  # that its end is worse than what came before is said already
 
 
 def test_advice_names_settings_that_exist():
