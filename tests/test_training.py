@@ -348,6 +348,16 @@ def rates_of(config, steps=100):
     return np.array(rates) / config.learning_rate
 
 
+def test_the_history_has_the_rate_of_the_last_step_of_each_epoch(run):
+    """And not that of the step after it, which the schedule has set by then and the last epoch never takes."""
+    history, _, config, (loader, _) = run(epochs=3, schedule="onecycle", optimizer="adamw", stop_patience=0)
+    steps = len(loader)
+    assert steps > 1
+    rates = rates_of(config, 3 * steps) * config.learning_rate  # of all steps but the last
+    assert history["lr"][:2].tolist() == pytest.approx([rates[steps - 1], rates[2 * steps - 1]], rel=1e-4)
+    assert 0 < history["lr"][2] < rates[-1]
+
+
 @pytest.mark.parametrize(("schedule", "peak"), [("onecycle", 19), ("cosine", 4)])
 def test_the_rate_climbs_for_its_share_of_the_steps_and_then_falls_to_nothing(tiny, schedule, peak):
     rates = rates_of(make_config(**{**vars(tiny), "schedule": schedule, "optimizer": "adamw"}))

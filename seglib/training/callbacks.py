@@ -150,11 +150,15 @@ class HistoryWriter(Callback):
 
     def __init__(self, path: Path, hint: LoaderHint) -> None:
         self.path, self.hint = path, hint
-        self.started = self.train_ended = 0.0
+        self.started = self.train_ended = self.rate = 0.0
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: Segmenter) -> None:
         """Start the clock."""
         self.started = time.perf_counter()
+
+    def on_train_batch_start(self, trainer: pl.Trainer, module: Segmenter, *batch: Any) -> None:
+        """Note the rate of this step: when the epoch ends, the schedule has set that of the next one."""
+        self.rate = trainer.optimizers[0].param_groups[0]["lr"]
 
     def on_validation_start(self, trainer: pl.Trainer, module: Segmenter) -> None:
         """Training ends where validation starts."""
@@ -167,7 +171,7 @@ class HistoryWriter(Callback):
         row = {
             "epoch": trainer.current_epoch + 1,
             **measured,
-            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "lr": self.rate,
             "seconds": time.perf_counter() - self.started,
             "images_per_second": images / (self.train_ended - self.started),
             "wait_share": self.hint.share,
