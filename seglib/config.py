@@ -236,8 +236,8 @@ def make_config(preset: str = "baseline", **settings: Any) -> Config:
     Args:
         preset: a key of ``PRESETS``.
         **settings: fields of ``Config`` by name; text is coerced to the field's type, ``None`` keeps the preset's. An
-            ``image_size`` among them is kept, unless there is a ``max_image_size`` too; ``symmetries`` among them lower
-            ``tta``, unless it is there too.
+            ``image_size`` among them is kept, unless there is a ``max_image_size`` too, and so are ``epochs``, unless
+            there are ``min_steps`` or ``max_steps``; ``symmetries`` lower ``tta``, unless it is there too.
 
     Returns:
         The checked configuration.
@@ -258,6 +258,8 @@ def make_config(preset: str = "baseline", **settings: Any) -> Config:
     given = {name: _coerce(name, value) for name, value in settings.items() if value is not None}
     if "image_size" in given:
         given.setdefault("max_image_size", 0)
+    if "epochs" in given:
+        given = {"min_steps": 0, "max_steps": 0} | given
     if given.get("symmetries"):
         given.setdefault("tta", min(PRESETS[preset].get("tta", 1), given["symmetries"]))
     return Config(**{**PRESETS[preset], **given})

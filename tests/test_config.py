@@ -96,6 +96,15 @@ def test_none_keeps_the_value_of_the_preset():
     assert make_config("quick", epochs=None) == make_config("quick")
 
 
+def test_epochs_that_are_given_stay_unless_steps_are_given_too():
+    assert (make_config("quick").min_steps, make_config("quick").max_steps) == (100, 560)
+    config = make_config("quick", epochs=3)
+    assert (config.epochs, config.min_steps, config.max_steps) == (3, 0, 0)
+    config = make_config("quick", epochs=3, min_steps=50)
+    assert (config.min_steps, config.max_steps) == (50, 0)
+    assert make_config("quick", epochs=None) == make_config("quick")
+
+
 def test_symmetries_that_are_given_lower_what_is_averaged_unless_that_is_given_too():
     for preset, averaged in (("quick", 4), ("best", 8), ("baseline", 1)):
         assert make_config(preset).tta == averaged

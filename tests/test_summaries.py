@@ -75,7 +75,7 @@ def test_images_that_show_nothing_are_told_from_the_others():
     assert (summary["present_images"], summary["missed"]) == (4, 2)  # marked elsewhere, and not marked at all
     assert summary["dice_present_mean"] == pytest.approx((1 + 0.4) / 4)
     assert summary["dice_mean"] == pytest.approx((1 + 1 + 0 + 1 + 0.4) / 7)
-    ends = bootstrap_interval(np.array([1, 0.4, 0, 0]))
+    ends = bootstrap_interval(np.array([1, 0.4, 0, 0]), limits=(0, 1))
     assert (summary["dice_present_low"], summary["dice_present_high"]) == ends
     texts = describe_scores(summary)
     assert texts["false_alarms"] == "false alarms 1 of 3 empty images"
