@@ -4,9 +4,10 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import pandas as pd
@@ -98,13 +99,28 @@ def _build(samples: pd.DataFrame, place: Path, size: int, channels: int, scale: 
 @contextmanager
 def _one_at_a_time(path: Path) -> Iterator[None]:
     """Processes that start together do the work once: the others wait for the first one, or for its end if it dies."""
-    with open(path, "w") as lock:
-        if fcntl is not None:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    lock = _lock(path)
+    while not _is_there(lock, path):  # who held it has removed it since we opened it, and others may hold another
+        lock.close()
+        lock = _lock(path)
+    with lock:
         try:
             yield
         finally:
             path.unlink(missing_ok=True)
+
+
+def _lock(path: Path) -> TextIO:
+    lock = open(path, "w")
+    if fcntl is not None:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
+
+
+def _is_there(file: TextIO, path: Path) -> bool:
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    return False
 
 
 def _key(samples: pd.DataFrame, folder: Path, size: int, channels: int, scale: Scale) -> str:

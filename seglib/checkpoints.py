@@ -29,7 +29,7 @@ def load_checkpoint(path: Path) -> tuple[nn.Module, Config]:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         config = Config(**checkpoint["hyper_parameters"]["config"])
         weights = checkpoint["state_dict"]
-    except (KeyError, TypeError, RuntimeError, EOFError, ValueError, UnpicklingError) as error:
+    except (LookupError, TypeError, RuntimeError, EOFError, ValueError, UnpicklingError) as error:
         raise InputError(f"{path} is not a checkpoint of seglib ({type(error).__name__}); train again") from None
     network = build_model(config, pretrained=False)
     network.load_state_dict({name.removeprefix("network."): value for name, value in weights.items()})

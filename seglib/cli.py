@@ -17,7 +17,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run one command.
 
     The exit code is 0, 1 for a failure of ours (``check``: for problems found), 2 for something the user can mend, 137
-    where a process that computed for us was killed, or 141 where nobody reads on.
+    where a process that computed for us was killed, 130 where we were stopped, or 141 where nobody reads on.
     """
     arguments = parse_words(words)
     try:

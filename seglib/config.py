@@ -13,6 +13,7 @@ MONITORS = ("val_loss", "val_dice")
 OPTIMIZERS = ("adam", "adamw")
 SCHEDULES = ("plateau", "onecycle", "cosine")
 LOSSES = ("bce", "dice", "focal", "tversky", "lovasz")  # the terms a loss is summed from
+SUMS = {"bce_dice": {"bce": 0.5, "dice": 0.5}}  # names of sums of them
 AUGMENTS = ("none", "standard", "strong")
 AUGMENT_PLACES = ("auto", "loader", "device")
 NORMS = ("none", "batch", "instance")
@@ -112,7 +113,7 @@ class Config:
         _check(self.white is None or self.white > self.black, self, "white", f"above black, which is {self.black:g}")
         most = self.symmetries or max(SYMMETRIES)
         _check(self.tta <= most, self, "tta", f"at most symmetries, which is {most}")
-        _check(self.folds == 1 or self.fold < self.folds, self, "fold", "below folds")
+        _check(self.fold < self.n_folds, self, "fold", f"below the number of folds, which is {self.n_folds}")
         parse_loss(self.loss)
 
     @property
@@ -283,14 +284,14 @@ def parse_loss(text: str) -> tuple[tuple[float, str], ...]:
         InputError: if a term is no loss of ``LOSSES``, or its weight is no positive number.
 
     Example:
-        >>> parse_loss("0.7*bce + lovasz")
-        ((0.7, 'bce'), (1.0, 'lovasz'))
+        >>> parse_loss("0.7*bce + lovasz"), parse_loss("2*bce_dice")
+        (((0.7, 'bce'), (1.0, 'lovasz')), ((1.0, 'bce'), (1.0, 'dice')))
     """
     terms = []
-    for term in text.replace("bce_dice", "0.5*bce + 0.5*dice").split("+"):
+    for term in text.split("+"):
         weight, star, name = term.rpartition("*")
         name = name.strip()
-        if name not in LOSSES:
+        if name not in {*LOSSES, *SUMS}:
             raise InputError(f"loss={text!r} cannot be; there is no loss {name!r}; {near_miss(name, LOSSES)}")
         try:
             number = float(weight) if star else 1.0
@@ -298,7 +299,7 @@ def parse_loss(text: str) -> tuple[tuple[float, str], ...]:
             number = 0.0
         if not 0 < number < float("inf"):
             raise InputError(f"loss={text!r} cannot be; write each term as WEIGHT*NAME, such as 0.5*bce + 0.5*dice")
-        terms.append((number, name))
+        terms += [(number * part, one) for one, part in SUMS.get(name, {name: 1.0}).items()]
     return tuple(terms)
 
 

@@ -89,7 +89,8 @@ def _pydicom() -> ModuleType:
 def _is_windowed(dataset) -> bool:
     if not dataset.PhotometricInterpretation.startswith("MONOCHROME"):
         return False
-    window = dataset.get("WindowCenter") is not None and dataset.get("WindowWidth") is not None
+    centre, width = (np.atleast_1d(dataset.get(name, None))[0] for name in ("WindowCenter", "WindowWidth"))
+    window = centre is not None and width is not None and width >= 1  # 0 is what some devices write for none
     return window or bool(dataset.get("VOILUTSequence"))
 
 
@@ -106,12 +107,21 @@ def _stored(dataset) -> np.ndarray:
 def _windowed(stored: np.ndarray, dataset) -> np.ndarray:
     pixels = _pydicom().pixels
     values = pixels.apply_modality_lut(stored, dataset)
-    ends = np.array([[np.iinfo(np.int32).min, np.iinfo(np.int32).max]], np.int32)
-    low, high = pixels.apply_voi_lut(ends, dataset)[0].astype(float)  # what lies below the window, and above it
-    share = (pixels.apply_voi_lut(values, dataset) - low) / (high - low)
+    every = pixels.apply_voi_lut(_inputs(dataset), dataset).astype(float)
+    low, high = every.min(), every.max()
+    share = (pixels.apply_voi_lut(values, dataset) - low) / max(high - low, 1)
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         share = 1 - share
     return np.rint(255 * share.clip(0, 1)).astype(np.uint8)
+
+
+def _inputs(dataset) -> np.ndarray:
+    """Values that make a window, or a table of grays, give all that it can: black and white among them."""
+    table = dataset.get("VOILUTSequence")
+    if not table:
+        return np.array([[np.iinfo(np.int32).min, np.iinfo(np.int32).max]], np.int32)
+    count, first, _ = table[0].LUTDescriptor
+    return first + np.arange(count or 2**16, dtype=np.int32)[None]
 
 
 def _rescaled(stored: np.ndarray, dataset) -> np.ndarray:
@@ -119,7 +129,7 @@ def _rescaled(stored: np.ndarray, dataset) -> np.ndarray:
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         stored = (-1 if signed else 2**dataset.BitsStored - 1) - stored
     if dataset.BitsAllocated <= 8:
-        return stored.astype(np.uint8)
+        return stored.clip(0, 255).astype(np.uint8)
     values = _pydicom().pixels.apply_modality_lut(stored, dataset)
     dark = AIR if signed or dataset.get("RescaleIntercept", 0) < 0 else 0
     return np.rint(values - dark).clip(0, 65535).astype(np.uint16)

@@ -45,7 +45,7 @@ def read_groups(path: Path, samples: pd.DataFrame) -> np.ndarray:
     """
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-        ids, groups = table["sample_id"].str.strip(), table["group"].str.strip()
+        ids, groups = (table[name].str.strip().str.normalize("NFC") for name in ("sample_id", "group"))  # as stems are
     except (ValueError, KeyError, AttributeError, pd.errors.ParserError):
         raise InputError(f"{path} is not a table of sample_id and group; name its columns so, or remove it") from None
     twice = ids[ids.duplicated()]

@@ -36,6 +36,9 @@ SHORTAGE = "shortage.txt"  # the same, of a MemoryShortageError
 GRACE_SECONDS = 30  # between asking a process to stop and stopping it
 PLACE = "SEGLIB_ORDER"  # variable that tells a notebook in which folder other processes wait for its order
 LOOK_SECONDS = 1  # between two looks at a folder that may be on a slow file system
+# What tells a job, and one that is begun again under the same name.
+JOB = ("SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_RESTART_COUNT", "TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT")
+JOB += ("MASTER_PORT",)
 TAIL_LINES = 60  # of what the processes wrote, in the error that says they failed
 
 
@@ -156,7 +159,7 @@ def await_order(output_dir: Path) -> Order:
 
 def _place(output_dir: Path) -> Path:
     """A folder that the processes of one job agree on, and that no other job uses."""
-    job = [os.environ.get(name, "") for name in ("SLURM_JOB_ID", "SLURM_STEP_ID", "TORCHELASTIC_RUN_ID")]
+    job = [os.environ.get(name, "") for name in JOB]
     return output_dir / f".order-{'-'.join(filter(None, job))}"
 
 

@@ -24,7 +24,7 @@ from traitlets.config import Config as KernelSettings
 
 import seglib
 from seglib.config import Config, find_difference, make_config
-from seglib.errors import InputError, KilledError
+from seglib.errors import InputError, KilledError, MemoryShortageError
 from seglib.paths import is_unfinished, shorten, write_text
 
 NOTEBOOKS = ("01_eda", "02_training", "03_loss_curves", "04_evaluation", "05_submission")
@@ -212,7 +212,7 @@ def run_notebook(name: str, output: Path, parameters: Mapping[str, Any]) -> None
         _check_completed(part)
     except papermill.PapermillExecutionError as error:
         os.replace(part, output)
-        if error.ename == InputError.__name__:
+        if error.ename in {InputError.__name__, MemoryShortageError.__name__}:  # of the kernel only the name comes
             raise InputError(error.evalue) from None
         raise RuntimeError(
             f"{name} failed in cell {error.exec_count}: {error.ename}: {error.evalue}; see {output}"

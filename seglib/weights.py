@@ -79,6 +79,8 @@ def read_weight_file(path: Path) -> Weights:
         raise InputError(
             f"{path} is no weight file ({type(error).__name__}); give a state dict or .safetensors"
         ) from None
+    if not isinstance(found, dict):
+        raise InputError(f"{path} holds a {type(found).__name__} and no weights by name; give a state dict")
     inner = (found[key] for key in ("state_dict", "model_state_dict", "model") if isinstance(found.get(key), dict))
     found = next(inner, found)
     return {name: value for name, value in found.items() if isinstance(value, Tensor)}

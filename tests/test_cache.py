@@ -140,6 +140,25 @@ def test_a_folder_that_may_only_be_read_is_used(phantoms, tmp_path, settled, mon
     assert np.array_equal(build_cache(list_samples(phantoms), tmp_path, **SIZE).images, first.images)
 
 
+def test_who_waits_for_a_lock_and_who_comes_later_hold_one(tmp_path, monkeypatch):
+    """The lock is removed between opening and holding it, as by who held it: it is opened anew."""
+    path, opened = tmp_path / ".x.lock", []
+    lock = cache._lock
+
+    def lose_the_first(place):
+        opened.append(lock(place))
+        if len(opened) == 1:
+            place.unlink()
+        return opened[-1]
+
+    monkeypatch.setattr(cache, "_lock", lose_the_first)
+    with cache._one_at_a_time(path):
+        assert len(opened) == 2
+        assert os.path.samestat(os.fstat(opened[1].fileno()), path.stat())
+    assert not path.exists()
+    assert all(file.closed for file in opened)
+
+
 def test_samples_in_another_order_are_another_cache(phantoms, tmp_path):
     samples = list_samples(phantoms)
     build_cache(samples, tmp_path, **SIZE)

@@ -61,7 +61,8 @@ def test_text_becomes_what_the_field_wants(name, text, value):
         ({"loss": "-1*bce"}, "WEIGHT*NAME"),
         ({"loss": "x*bce"}, "WEIGHT*NAME"),
         ({"loss": "inf*bce"}, "WEIGHT*NAME"),
-        ({"folds": 3, "fold": 3}, "below folds"),
+        ({"folds": 3, "fold": 3}, "below the number of folds, which is 3"),
+        ({"fold": 5}, "below the number of folds, which is 5"),
         ({"epochs": 0}, "from 1 to"),
         ({"image_size": 100}, "a multiple of 16"),
         ({"norm": "layer"}, "one of none, batch, instance"),
@@ -129,6 +130,7 @@ def test_encoders_of_smp_need_a_multiple_of_32():
         ("bce_dice", ((0.5, "bce"), (0.5, "dice"))),
         ("lovasz", ((1.0, "lovasz"),)),
         (" 0.7 * bce+ 3e-1*tversky ", ((0.7, "bce"), (0.3, "tversky"))),
+        ("2*bce_dice + lovasz", ((1.0, "bce"), (1.0, "dice"), (1.0, "lovasz"))),
     ],
 )
 def test_a_loss_is_a_weighted_sum_of_named_terms(text, terms):

@@ -115,12 +115,32 @@ def test_a_look_up_table_may_have_its_brightest_value_before_its_end(write):
     table = Dataset()
     table.LUTDescriptor = [4, 10, 16]
     table.LUTData = u16([1000, 0, 60000, 31000]).tobytes()
-    assert decode(write(u16([[10, 11, 12, 13]]), VOILUTSequence=[table])).tolist() == [[0, 0, 255, 255]]
+    assert decode(write(u16([[10, 11, 12, 13]]), VOILUTSequence=[table])).tolist() == [[4, 0, 255, 132]]
+
+
+@pytest.mark.parametrize(
+    ("grays", "shown"),
+    [
+        ([65535, 40000, 20000, 0], [255, 156, 78, 0]),  # falls, and is no negative of a rising one
+        ([30000, 32000, 34000, 36000], [0, 85, 170, 255]),
+        ([7, 7, 7, 7], [0, 0, 0, 0]),
+    ],
+)
+def test_a_look_up_table_may_fall_or_be_narrow(write, grays, shown):
+    table = Dataset()
+    table.LUTDescriptor = [4, 10, 16]
+    table.LUTData = u16(grays).tobytes()
+    assert decode(write(u16([[10, 11, 12, 13]]), VOILUTSequence=[table])).tolist() == [shown]
 
 
 def test_half_a_window_is_none(write):
     assert decode(write(u16([[0, 4095]]), bits=12, WindowCenter=50)).tolist() == [[0, 4095]]
     assert decode(write(u16([[0, 4095]]), bits=12, WindowWidth=50)).tolist() == [[0, 4095]]
+    assert decode(write(u16([[0, 4095]]), bits=12, WindowCenter=50, WindowWidth=0)).tolist() == [[0, 4095]]
+
+
+def test_signed_bytes_below_zero_are_black(write):
+    assert decode(write(np.array([[-5, 0, 127]], np.int8))).tolist() == [[0, 0, 127]]
 
 
 def test_a_window_is_for_gray_alone(write):

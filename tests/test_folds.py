@@ -251,6 +251,11 @@ def test_a_file_that_does_not_group_every_sample_once_is_refused(tmp_path, text,
         read_groups(tmp_path / "groups.csv", table(2))
 
 
+def test_names_of_a_mac_are_those_of_its_images(tmp_path):
+    (tmp_path / "groups.csv").write_text("sample_id,group\ngr\u006f\u0308\u00dfe,a\n", encoding="utf-8")
+    assert read_groups(tmp_path / "groups.csv", pd.DataFrame({"sample_id": ["gr\u00f6\u00dfe"]})).tolist() == ["a"]
+
+
 def test_merged_groups_join_what_either_joins_and_nothing_else():
     chain = merge_groups(np.array(["a", "a", "b", "b", "c", "d"]), np.array([9, 1, 1, 5, 4, 3]))
     assert chain.tolist() == [0, 0, 0, 0, 1, 2]

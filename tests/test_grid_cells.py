@@ -69,7 +69,7 @@ REFUSED = {
     "a value of another kind": ("grid: {epochs: [3, many]}", "epochs='many' is not a whole number"),
     "a value that cannot be": ("grid: {epochs: [3, 0]}", "epochs=0 cannot be; it must be from 1"),
     "a list as a value": ("grid: {epochs: [[3, 4]]}", "epochs=[3, 4] is not a whole number"),
-    "a fold too many": ("grid: {fold: [0, 5]}", "fold=5 cannot be; there are 5 folds, 0 to 4"),
+    "a fold too many": ("grid: {fold: [0, 5]}", "fold=5 cannot be; it must be below the number of folds, which is 5"),
     "an axis without values": ("grid: {loss: []}", "loss below grid in"),
     "an axis with one bare value": ("grid: {loss: bce}", "write loss: [A, B], or move it to set"),
     "a value twice": ("grid: {learning_rate: [1e-3, 0.001]}", "two cells of one folder, learning_rate=0.001"),

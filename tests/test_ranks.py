@@ -444,6 +444,14 @@ def job(monkeypatch):
     return pretend
 
 
+@pytest.mark.parametrize("name", ["SLURM_RESTART_COUNT", "TORCHELASTIC_RESTART_COUNT", "MASTER_PORT"])
+def test_a_job_that_is_begun_again_under_its_name_takes_no_order_of_the_one_before(job, tmp_path, monkeypatch, name):
+    job(1)
+    before = orders._place(tmp_path)
+    monkeypatch.setenv(name, "7")
+    assert orders._place(tmp_path) != before
+
+
 def wait_for_order(folder):
     got = []
 

@@ -46,6 +46,13 @@ def test_what_the_user_can_mend_comes_through_as_such(notebook):
     assert shown.traceback == ["InputError: x.png is broken; mend it"]  # all that IPython shows below the cell
 
 
+def test_too_little_memory_is_something_the_user_can_mend(notebook):
+    words = "from seglib.errors import MemoryShortageError"
+    output = notebook("a = 1", words, "raise MemoryShortageError('out of memory; set accumulate=8')")
+    with pytest.raises(InputError, match=r"^out of memory; set accumulate=8$"):
+        runs.run_notebook("any", output, {})
+
+
 def test_a_failing_cell_is_named_with_where_to_read_more(notebook):
     output = notebook("a = 1", "1 / 0")
     with pytest.raises(RuntimeError, match=r"04_x failed in cell 2: ZeroDivisionError.*out\.ipynb"):

@@ -106,6 +106,13 @@ def test_what_is_no_weight_file_is_named(tmp_path, name):
         load_encoder_weights(encoder(), str(tmp_path / name), "resnet18")
 
 
+@pytest.mark.parametrize("held", [torch.zeros(3), [torch.zeros(3)]])
+def test_a_file_of_weights_without_names_is_named(tmp_path, held):
+    torch.save(held, tmp_path / "x.pt")
+    with pytest.raises(InputError, match=r"x\.pt holds a (Tensor|list) and no weights by name; give a state dict"):
+        load_encoder_weights(encoder(), str(tmp_path / "x.pt"), "resnet18")
+
+
 def test_a_network_is_built_from_a_file_without_any_hub(tmp_path, resnet):
     torch.save(resnet, tmp_path / "resnet18.pth")
     settings = {"encoder": "resnet18", "encoder_weights": str(tmp_path / "resnet18.pth"), "in_channels": 3}

@@ -111,8 +111,6 @@ def _check_axes(path: Path, fixed: Any, axes: Any) -> None:
 
 def _make_cell(out: Path, preset: str, fixed: Mapping[str, Any], axes: Mapping[str, Any]) -> Cell:
     config = make_config(preset, **fixed, **axes)
-    if config.fold >= config.n_folds:
-        raise InputError(f"fold={config.fold} cannot be; there are {config.n_folds} folds, 0 to {config.n_folds - 1}")
     known = {field.name: getattr(config, field.name) for field in dataclasses.fields(Config) if field.name in axes}
     name = name_cell(known)
     return Cell(name, known, config, out / name)
