@@ -18,15 +18,45 @@ def masks(images):
     made = [np.zeros(image.shape[:2], np.uint8) for image in images]
     for mask in made[:3]:
         mask[10:20, 10:30] = 1
-    made[4][:] = 1  # the fourth is empty, the fifth full
+    made[4][:] = 1  # the fourth is empty, the fifth full of foreground
     return made
 
 
-def test_a_contact_sheet_has_a_panel_per_image_and_contours_where_there_are_borders(images, masks):
+def test_a_contact_sheet_has_a_panel_per_image_and_contours_where_there_is_foreground(images, masks):
     figure = figures.plot_samples(images, masks, list("abcde"))
     shown = [ax for ax in figure.axes if ax.images]
     assert [ax.get_title() for ax in shown] == list("abcde")
-    assert [len(ax.collections) for ax in shown] == [1, 1, 1, 0, 0]
+    assert [len(ax.collections) for ax in shown] == [1, 1, 1, 0, 1]
+
+
+def test_what_fills_an_image_has_a_contour_along_its_frame(images, masks):
+    ax = figures.plot_samples(images[4:], masks[4:], ["full"]).axes[0]
+    assert ax.collections[0].get_paths()[0].get_extents().get_points().tolist() == [[-0.5, -0.5], [59.5, 79.5]]
+    assert (ax.get_xlim(), ax.get_ylim()) == ((-0.5, 59.5), (79.5, -0.5))
+    assert not ax.collections[0].get_clip_on()  # half of the line lies outside
+
+
+@pytest.mark.parametrize("shape", [(1, 40), (40, 1), (1, 1), (3000, 4), (3, 3000)])
+def test_strips_are_drawn_with_their_contours(shape):
+    image, mask = np.zeros((*shape, 3), np.uint8), np.ones(shape, np.uint8)
+    sheet = figures.plot_predictions([image], [mask], ["strip"])
+    errors = figures.plot_errors([image], [mask], [mask], ["strip"])
+    for figure, ax in ((sheet, sheet.axes[0]), (errors, errors.axes[2])):
+        figure.draw_without_rendering()
+        assert len(ax.collections[0].get_paths()[0].vertices) > 4
+        assert min(ax.images[0].get_array().shape[:2]) >= min(2, *shape)
+
+
+@pytest.mark.parametrize("name", ["p$1_$2", "$\\frac$"])
+def test_names_are_not_read_as_formulas(images, masks, name):
+    two = images[:2]
+    drawn = [
+        figures.plot_samples(two, masks[:2], [name, name]),
+        figures.plot_errors(two, masks[:2], masks[:2], [name] * 2),
+    ]
+    drawn += [figures.plot_duplicates(two, two, [name, name]), figures.plot_runs({name: [make_history()]})]
+    for figure in drawn:
+        figure.draw_without_rendering()
 
 
 def test_predictions_are_told_from_references_by_colour_and_line(images, masks):
@@ -35,6 +65,11 @@ def test_predictions_are_told_from_references_by_colour_and_line(images, masks):
     assert len(figure.axes[0].collections) == 2
     alone = figures.plot_predictions(images[:2], masks[:2], ["a", "b"])
     assert [text.get_text() for text in alone.legends[0].get_texts()] == ["prediction"]
+
+
+def make_history():
+    names = ("epoch", "train_loss", "val_loss", "val_dice", "lr", "seconds")
+    return pd.DataFrame([dict.fromkeys(names, epoch) for epoch in (1, 2)])
 
 
 def make_scores():

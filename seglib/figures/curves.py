@@ -67,7 +67,7 @@ def plot_runs(runs: Mapping[str, Sequence[pd.DataFrame]]) -> Figure:
         _draw(loss, [_curve(one, "train_loss") for one in histories], "training", BLUE, "o")
         _draw(loss, [_curve(one, "val_loss") for one in histories], "validation", ORANGE, "s")
         _draw(dice, [_curve(one, "val_dice") for one in histories], "validation", ORANGE, "s")
-        loss.set_title(name, fontsize=9)
+        loss.set_title(name, fontsize=9, parse_math=False)  # folder names may hold a $
         loss.set(yscale="log", ylabel="loss (falls)" if column == 0 else "")
         dice.set(xlabel="epoch", ylabel="Dice (rises)" if column == 0 else "")
         dice.xaxis.get_major_locator().set_params(integer=True)

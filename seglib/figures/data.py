@@ -221,7 +221,7 @@ def plot_duplicates(
     figure = new_figure(rows * (0.5 + WIDTH / 4 * tallest))
     cells = figure.subfigures(rows, 2, squeeze=False, wspace=0.04).ravel()
     for cell, *pair, title in zip(cells, images_first, images_second, titles, strict=False):
-        cell.suptitle(title, fontsize=9)
+        cell.suptitle(title, fontsize=9, parse_math=False)  # file names may hold a $
         for ax, image in zip(cell.subplots(1, 2), pair, strict=True):
             ax.set_axis_off()
             ax.set_anchor("N")  # below the title, where the two differ in shape

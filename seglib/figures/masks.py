@@ -84,7 +84,8 @@ def plot_errors(
         masks: references, uint8 (H, W) in {0, 1}.
         titles: what stands beside each row; long lines are broken.
     """
-    shapes = [PANEL * min(1, image.shape[0] / image.shape[1]) for image in images]  # no row fills the screen
+    # no row fills the screen, and none is lower than three lines of text
+    shapes = [PANEL * min(1, max(0.25, image.shape[0] / image.shape[1])) for image in images]
     figure = Figure(figsize=(WIDTH, sum(shapes) + 0.1 * len(shapes) + 0.6), layout="constrained")
     widths = (WIDTH - 3 * PANEL, PANEL, PANEL, PANEL)
     rows = figure.subplots(len(images), 4, squeeze=False, height_ratios=shapes, width_ratios=widths)
@@ -92,7 +93,7 @@ def plot_errors(
         for ax in row:
             ax.set_axis_off()
         text = "\n".join(textwrap.fill(line, TEXT) for line in title.splitlines())
-        row[0].text(0, 0.5, text, fontsize=9, verticalalignment="center")
+        row[0].text(0, 0.5, text, fontsize=9, verticalalignment="center", parse_math=False)
         show_image(row[1], image, "")
         show_image(row[2], image, "")
         outline(row[2], mask, ORANGE, linestyles="dashed")

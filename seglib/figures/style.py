@@ -62,8 +62,12 @@ def image_grid(count: int, *, columns: int) -> tuple[Figure, list[Axes]]:
 
 
 def thin(pixels: np.ndarray) -> np.ndarray:
-    """Every k-th pixel, so that at most THUMBNAIL are left on a side: a panel is no larger on paper."""
-    step = -(-max(pixels.shape[:2]) // THUMBNAIL)
+    """Every k-th pixel, so that at most THUMBNAIL are left on a side: a panel is no larger on paper.
+
+    Of a strip more are left: nothing is made narrower than 2 pixels.
+    """
+    height, width = pixels.shape[:2]
+    step = max(1, min(-(-max(height, width) // THUMBNAIL), min(height, width) // 2))
     return pixels[::step, ::step]
 
 
@@ -71,14 +75,17 @@ def show_image(ax: Axes, image: np.ndarray, title: str) -> None:
     """Draw an image, uint8 (H, W, C) with C 1 or 3, under its title."""
     small = thin(image)
     ax.imshow(small[..., 0] if small.shape[-1] == 1 else small, cmap="gray", vmin=0, vmax=255)
-    ax.set_title(title, fontsize=8)
+    ax.set_title(title, fontsize=8, parse_math=False)  # file names may hold a $
 
 
 def outline(ax: Axes, mask: np.ndarray, color: str, **line: str) -> None:
-    """The border of a mask; nothing where it is empty or full, since there is none."""
-    small = thin(mask)
-    if 0 < small.mean() < 1:
-        ax.contour(small, levels=[0.5], colors=[color], linewidths=1.4, **line)
+    """The border of a mask, along the frame of the image where the mask reaches it; nothing where it is empty."""
+    small = np.pad(thin(mask), 1)  # else what fills the image has no border, and looks as if nothing were there
+    if small.any():
+        ax.autoscale(False)  # the frame of pixels is not for the eye
+        columns, rows = np.arange(small.shape[1]) - 1, np.arange(small.shape[0]) - 1
+        lines = ax.contour(columns, rows, small, levels=[0.5], colors=[color], linewidths=1.4, **line)
+        lines.set_clip_on(False)  # a line on the frame is as thick as any other
 
 
 def legend_below(figure: Figure, names: dict[str, tuple[str, str]]) -> None:
