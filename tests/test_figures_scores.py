@@ -49,11 +49,19 @@ def test_found_missed_and_added_are_painted_apart_and_the_rest_is_pale():
     image, pred, mask = make_pair()
     painted = paint_errors(image, pred, mask)
     assert painted.dtype == np.uint8
-    assert painted[0, 0].tolist() == [210, 210, 210]
-    for place, color, alpha in (((15, 25), GRAY, 0.5), ((15, 12), ORANGE, 0.8), ((15, 45), BLUE, 0.8)):
-        wanted = [(1 - alpha) * 210 + alpha * int(color[at : at + 2], 16) for at in (1, 3, 5)]
+    assert painted[0, 0].tolist() == [232, 232, 232]
+    for place, color, alpha in (((15, 25), GRAY, 0.65), ((15, 12), ORANGE, 0.8), ((15, 45), BLUE, 0.8)):
+        wanted = [(1 - alpha) * 232 + alpha * int(color[at : at + 2], 16) for at in (1, 3, 5)]
         assert painted[place] == pytest.approx(np.array(wanted), abs=1)
     assert np.array_equal(paint_errors(image[..., :1], pred, mask), painted)
+
+
+def test_black_outside_the_masks_does_not_look_like_what_was_found():
+    image, pred, mask = make_pair()
+    black, found = (paint_errors(np.full_like(image, level), pred, mask) for level in (0, 255))
+    assert (
+        black[0, 0].min() - found[15, 25].max() >= 60
+    )  # the darkest of what is outside, the lightest of what is found
 
 
 def test_a_large_image_is_thinned_and_a_tall_one_does_not_fill_the_screen():

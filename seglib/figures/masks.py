@@ -26,7 +26,7 @@ from seglib.figures.style import (
 )
 
 # colours as the contours', and how much they cover of the image below
-ERRORS = {"found": (GRAY, 0.5), "missed (false negative)": (ORANGE, 0.8), "added (false positive)": (BLUE, 0.8)}
+ERRORS = {"found": (GRAY, 0.65), "missed (false negative)": (ORANGE, 0.8), "added (false positive)": (BLUE, 0.8)}
 PANEL, TEXT = 2.3, 27  # inches: width of a panel of `plot_errors`; letters in a line beside it
 
 
@@ -116,7 +116,8 @@ def paint_errors(image: np.ndarray, pred: np.ndarray, mask: np.ndarray) -> np.nd
         pred: uint8 (H, W) in {0, 1}.
         mask: reference, same shape.
     """
-    painted = np.repeat(170 + image.mean(axis=2, keepdims=True) / 3, 3, axis=2)
+    light = 215 + image.mean(axis=2, keepdims=True) / 7  # black too is far lighter than what was found
+    painted = np.repeat(light, 3, axis=2)
     found = (pred > 0) & (mask > 0)
     parts = (found, (mask > 0) & ~found, (pred > 0) & ~found)
     for part, (color, alpha) in zip(parts, ERRORS.values(), strict=True):
