@@ -20,8 +20,13 @@ def panels(figure):
     return {ax.get_title().split(" (")[0]: ax for ax in figure.axes}
 
 
-def names(ax):
-    return [text.get_text() for text in ax.get_legend().get_texts()]
+def names(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def ticks(axis):
+    low, high = sorted(axis.get_view_interval())
+    return [tick for tick in axis.get_ticklocs() if low <= tick <= high]
 
 
 def test_the_best_epoch_is_a_dashed_line_in_every_panel():
@@ -30,7 +35,7 @@ def test_the_best_epoch_is_a_dashed_line_in_every_panel():
     for ax in figure.axes:
         dashed = [line for line in ax.lines if line.get_linestyle() == "--"]
         assert [list(line.get_xdata()) for line in dashed] == [[2, 2]]
-    assert names(panels(figure)["Loss"]) == ["training", "validation", "best epoch 2"]
+    assert names(figure) == ["training", "validation", "best epoch 2"]
 
 
 def test_one_network_is_drawn_as_it_is():
@@ -43,9 +48,9 @@ def test_one_network_is_drawn_as_it_is():
 
 
 def test_a_long_curve_is_drawn_smoothed_too():
-    shown = panels(figures.plot_history([make_history(40)], [3]))
-    raw, smooth = shown["Loss"].lines[:2]
-    assert names(shown["Loss"])[:2] == ["training, smoothed", "validation, smoothed"]
+    figure = figures.plot_history([make_history(40)], [3])
+    raw, smooth = panels(figure)["Loss"].lines[:2]
+    assert names(figure)[:2] == ["training, smoothed", "validation, smoothed"]
     expected = make_history(40)["train_loss"].rolling(4, center=True, min_periods=1).mean()
     assert smooth.get_ydata() == pytest.approx(expected.to_numpy())
     assert raw.get_linewidth() < smooth.get_linewidth()
@@ -54,11 +59,12 @@ def test_a_long_curve_is_drawn_smoothed_too():
 
 def test_folds_are_thin_lines_with_their_mean_and_spread():
     histories = [make_history(4, start=0.4), make_history(4, start=0.6), make_history(3, start=0.5)]
-    loss = panels(figures.plot_history(histories, [2, 1, 2]))["Loss"]
+    figure = figures.plot_history(histories, [2, 1, 2])
+    loss = panels(figure)["Loss"]
     first, second, third, mean = loss.lines[:4]
     assert [len(line.get_xdata()) for line in (first, second, third)] == [4, 4, 3]
     assert mean.get_ydata().tolist() == pytest.approx([0.5, 0.25, 0.5 / 3, 0.125])
-    assert names(loss) == ["training, mean of 3", "validation, mean of 3", "best epoch 1, 2"]
+    assert names(figure) == ["training, mean of 3", "validation, mean of 3", "best epoch 1, 2"]
     edges = loss.collections[0].get_paths()[0].vertices
     assert edges[edges[:, 0] == 1, 1].min() == pytest.approx(0.5 - 0.1)
     assert edges[:, 1].max() == pytest.approx(0.5 + 0.1)  # the standard deviation of 0.4, 0.5, 0.6
@@ -74,14 +80,36 @@ def test_folds_are_thin_lines_with_their_mean_and_spread():
     ],
 )
 def test_every_halving_of_the_rate_is_marked(rates, lowered):
-    rate = panels(figures.plot_history([make_history(len(rates), rate=rates)], [1]))["Learning rate"]
-    marks = [line for line in rate.lines if line.get_marker() == "v"]
+    figure = figures.plot_history([make_history(len(rates), rate=rates)], [1])
+    marks = [line for line in panels(figure)["Learning rate"].lines if line.get_marker() == "v"]
     assert [epoch for line in marks for epoch in line.get_xdata()] == lowered
-    assert not lowered or names(rate) == [f"lowered {len(lowered)} times"]
+    assert names(figure)[3:] == [f"rate lowered {len(lowered)} time{'s' * (len(lowered) > 1)}"] * bool(lowered)
 
 
-def test_a_run_of_one_epoch_or_without_times_is_drawn():
-    figures.plot_history([make_history(1)], [1])
+@pytest.mark.parametrize("count", [1, 5])
+def test_no_panel_has_a_legend_over_its_curves(count):
+    rates = [[8] * (2 + number) + [4] * (4 - number) for number in range(count)]
+    figure = figures.plot_history([make_history(6, rate=rate) for rate in rates], [6] * count)
+    assert not any(ax.get_legend() for ax in figure.axes)
+    lowered = {1: "rate lowered 1 time", 5: "rate lowered 1, 1, 1, 1, 0 times"}
+    assert names(figure)[2:] == ["best epoch 6", lowered[count]]
+    figure.draw_without_rendering()
+    frame, legend = figure.bbox, figure.legends[0].get_window_extent()
+    assert frame.x0 < legend.x0 < legend.x1 < frame.x1
+    assert not any(ax.get_tightbbox().overlaps(legend) for ax in figure.axes)
+
+
+@pytest.mark.parametrize("networks", [1, 2])
+def test_one_epoch_is_a_point_in_every_panel_on_a_whole_number(networks):
+    figure = figures.plot_history([make_history(1)] * networks, [1] * networks)
+    for ax in figure.axes:
+        assert ticks(ax.xaxis) == [1]
+        points = [line for line in ax.lines if len(line.get_xdata()) == 1]
+        assert points
+        assert all(line.get_marker() not in ("None", None) for line in points)
+
+
+def test_a_run_without_times_is_drawn():
     shown = panels(figures.plot_history([make_history(2).drop(columns="seconds")], [1]))
     assert len(shown["Time"].lines) == 1  # the best epoch alone
 
@@ -97,3 +125,22 @@ def test_runs_lie_side_by_side_on_common_axes():
     assert len({ax.get_xlim() for ax in shown}) == 1
     assert losses[0].get_ylim()[1] >= 0.6 > 0.034 >= losses[0].get_ylim()[0]
     assert losses[2].lines[0].get_ydata()[0] == pytest.approx(0.3)
+
+
+def test_each_name_of_a_curve_stands_once_below_all_runs():
+    runs = {"one": [make_history(3)], "again": [make_history(3)], "folds": [make_history(3)] * 2}
+    figure = figures.plot_runs(runs | {"a_long_name_of_a_folder" * 3: [make_history(40)]})
+    kinds = ("", ", mean of 2", ", smoothed")
+    assert names(figure) == [f"{name}{kind}" for kind in kinds for name in ("training", "validation")]
+    assert not any(ax.get_legend() for ax in figure.axes)
+    assert all(len(line) <= 24 for ax in figure.axes for line in ax.get_title().splitlines())
+
+
+def test_a_logarithmic_scale_is_labelled_in_plain_numbers():
+    for histories in ([make_history(9)], [make_history(9, rate=np.geomspace(1e-3, 1e-4, 9))]):
+        figure = figures.plot_history(histories, [9])
+        figure.draw_without_rendering()
+        for ax in (panels(figure)["Loss"], panels(figure)["Learning rate"]):
+            labels = [label.get_text() for label in ax.get_yticklabels(which="both")]
+            assert any(labels)
+            assert not any("$" in label for label in labels)

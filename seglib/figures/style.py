@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
 
 # Okabe and Ito 2008: told apart by colour-blind readers and in gray print
 BLUE, ORANGE, GREEN, RED, PURPLE, GRAY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#5A5A5A"
@@ -86,6 +88,27 @@ def outline(ax: Axes, mask: np.ndarray, color: str, **line: str) -> None:
         columns, rows = np.arange(small.shape[1]) - 1, np.arange(small.shape[0]) - 1
         lines = ax.contour(columns, rows, small, levels=[0.5], colors=[color], linewidths=1.4, **line)
         lines.set_clip_on(False)  # a line on the frame is as thick as any other
+
+
+def whole_ticks(axis: Axis) -> None:
+    """There are no halves of images or epochs; for an axis whose data are drawn."""
+    low, high = axis.get_view_interval()
+    fewest = 1 if high - low < 2 else 2  # halves come back where there are not as many whole numbers
+    axis.get_major_locator().set_params(integer=True, min_n_ticks=fewest)
+
+
+def plain_ticks(ax: Axes, *, decades: float = 2.5) -> None:
+    """0.2 instead of 2 x 10^-1 along a logarithmic y, for axes whose data are drawn.
+
+    Args:
+        ax: left as it is where y is not logarithmic.
+        decades: on longer axes 2 and 5 have no room between the powers of ten.
+    """
+    if ax.get_yscale() == "log":
+        low, high = ax.get_ylim()
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+        ax.yaxis.set_minor_formatter("{x:g}" if np.log10(high / low) < decades else NullFormatter())
 
 
 def legend_below(figure: Figure, names: dict[str, tuple[str, str]]) -> None:
