@@ -113,14 +113,17 @@ def test_scores_are_drawn_against_size():
 def test_a_reliable_map_lies_on_the_diagonal_and_empty_bins_are_left_out():
     before = np.array([[6.0, 0.6, 1.8], [0, 0, 0], [2.0, 1.8, 1.0]])  # says 10 % and 90 %; 30 % and 50 % are
     after = np.array([[4.0, 1.2, 1.2], [4.0, 2.0, 2.0], [0, 0, 0]])
-    top, below = figures.plot_calibration(before, after).axes
+    figure = figures.plot_calibration(before, after)
+    top, below = figure.axes
     diagonal, first, second = (np.column_stack(line.get_data()) for line in top.lines)
     assert diagonal.tolist() == [[0, 0], [100, 100]]
     assert first == pytest.approx(np.array([[10, 30], [90, 50]]))
     assert second == pytest.approx(np.array([[30, 30], [50, 50]]))
     shares = [patch.get_data().values.tolist() for patch in below.patches]
     assert shares == [[75, 0, 25], [50, 50, 0]]
-    assert [text.get_text() for text in top.get_legend().get_texts()][1:] == ["as predicted", "after temperature"]
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["probability = share", "as predicted", "after temperature"]
+    assert top.get_legend() is None  # it would lie over the curves of a poor network
 
 
 @pytest.mark.parametrize(("row", "drawn_by_itself"), [(0, False), (4, True), (11, False)])
@@ -131,7 +134,9 @@ def test_the_rules_in_use_are_ringed_and_lie_on_a_line(row, drawn_by_itself):
     point = [ring.get_xdata().tolist(), ring.get_ydata().tolist()]
     assert point == [[rows[row]["threshold"]], [rows[row]["dice"]]]
     assert any(tuple(p[0] for p in point) in zip(*line.get_data(), strict=True) for line in lines)
-    assert ("chosen" in [line.get_label() for line in lines]) == drawn_by_itself
+    assert ("with the chosen steps" in [line.get_label() for line in lines]) == drawn_by_itself
+    assert ring.get_label() == "chosen"  # there may be no test images to use them on
+    assert not ring.get_clip_on()  # the best of all lies at the end of the axes
     assert lines[0].get_ydata().tolist() == [r["dice"] for r in rows if not any(list(r.values())[1:4])]
 
 
@@ -146,23 +151,56 @@ def test_what_empties_masks_is_drawn_where_it_helps(dice, drawn):
     assert [label for label in lines if label.startswith("+ nothing")] == [name] * drawn
     assert not drawn or lines[name].get_ydata().tolist() == [dice] * 3
     assert len(lines["threshold alone"].get_xdata()) == 3
-    assert "chosen" not in lines
+    assert "with the chosen steps" not in lines
     (ax,) = figures.plot_rules(rows, rows[-2]).axes
     assert ax.lines[-1].get_xdata().tolist() == [0.5]
-    assert ("chosen" in [line.get_label() for line in ax.lines]) != drawn
+    assert ("with the chosen steps" in [line.get_label() for line in ax.lines]) != drawn
 
 
 def test_rules_that_are_far_off_do_not_flatten_the_others():
     rows = make_sensitivity()
     plain = next(row for row in rows if row["threshold"] == 0.5)  # alone, and always in the picture
-    assert figures.plot_rules(rows, rows[4]).axes[0].get_ylim()[0] == pytest.approx(plain["dice"] - 0.005)
+    plain["dice"] = 0.83
+    assert figures.plot_rules(rows, rows[4]).axes[0].get_ylim()[0] == pytest.approx(0.83 - 0.005)
     plain["dice"] = 0.97
+    rows[4]["dice"] = rows[10]["dice"] = 0.93  # the line that is used
     ax = figures.plot_rules(rows, rows[4]).axes[0]
     assert ax.get_ylim()[0] == pytest.approx(0.97 - 0.05)
     assert "below 0.92 is not shown" in ax.get_title()
     for row in rows:
         row["dice"] = 0.9
     assert "not shown" not in figures.plot_rules(rows, rows[4]).axes[0].get_title()
+
+
+def test_the_line_in_use_is_drawn_whole_below_a_better_one_that_is_not_used():
+    rows = make_sensitivity()
+    for row in rows:
+        row["dice"] = 0.95 if row["fill_holes"] else 0.1 if row["largest_only"] else row["threshold"]
+    ax = figures.plot_rules(rows, next(row for row in rows if row["threshold"] == 0.5)).axes[0]
+    low, high = ax.get_ylim()
+    assert low == pytest.approx(0.3 - 0.005)
+    assert high > 0.95 + 0.04 * (high - low)  # room for a ring
+
+
+def test_small_numbers_of_pixels_are_labelled_in_plain_numbers():
+    for pixels in ([2.0, 1, 4], [1e6, 1e3, 1]):
+        counts = np.column_stack([pixels, np.multiply(pixels, 0.5), np.multiply(pixels, 0.5)])
+        figure = figures.plot_calibration(counts, counts)
+        figure.draw_without_rendering()
+        below = figure.axes[1]
+        labels = [label.get_text() for label in below.get_yticklabels(which="both")]
+        assert any(labels)
+        assert not any("$" in label or "e" in label for label in labels)
+        assert below.get_ylim()[0] >= 0.01
+
+
+@pytest.mark.parametrize("dice", [[0.5], [0.9, 0.96, 0.96], [0.0] * 30 + [1.0] * 3])
+def test_images_are_counted_in_whole_numbers_and_no_bar_is_covered(dice):
+    figure = figures.plot_scores(pd.DataFrame({"dice": dice, "target_area": 10, "pixels": 100}))
+    left = figure.axes[0]
+    figure.draw_without_rendering()
+    assert all(tick == round(tick) for tick in left.get_yticks())
+    assert left.get_legend().get_window_extent().y1 < left.get_window_extent().y0
 
 
 def test_a_saved_figure_carries_its_caption_and_is_returned(tmp_path):

@@ -81,6 +81,16 @@ def test_drift_shows_what_varies_and_names_what_does_not():
     )
 
 
+def test_no_line_strikes_through_the_shares_that_are_told():
+    share = pd.DataFrame({"image": [0.45], "mask": [np.nan]}, index=["mirrored_sideways"])
+    ax = figures.plot_orientation(share, 0.9).axes[0]
+    assert [text.get_text() for text in ax.texts] == ["45 %", "too few"]
+    chance = next(line for line in ax.lines if line.get_label() == "chance")
+    for text in ax.texts:
+        assert text.get_bbox_patch().get_facecolor() == (1, 1, 1, 1)
+        assert text.get_zorder() > chance.get_zorder()
+
+
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_pairs_stand_side_by_side(count):
     images = [np.zeros((20, 30, 3), np.uint8)] * count

@@ -9,7 +9,18 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from seglib.figures.style import BLUE, GRAY, ORANGE, RED, STYLE, WIDTH, new_figure, percent_limit, show_image
+from seglib.figures.style import (
+    BLUE,
+    GRAY,
+    ORANGE,
+    RED,
+    STYLE,
+    WIDTH,
+    new_figure,
+    percent_limit,
+    show_image,
+    whole_ticks,
+)
 
 COLOURS = ("red", "green", "blue")
 MANY = 6  # parts; masks with as many or more share a bar
@@ -37,7 +48,7 @@ def plot_data(table: pd.DataFrame) -> Figure:
     title = f"{wide} wide, {len(ratios) - wide - tall} square, {tall} tall"
     right.set(xlabel="aspect ratio (width / height)", ylabel="images", title=title)
     right.locator_params(axis="x", nbins=6)
-    _whole_ticks(right)
+    whole_ticks(right.yaxis)
     right.legend(frameon=False)
     return figure
 
@@ -62,7 +73,7 @@ def plot_shapes(table: pd.DataFrame) -> Figure:
     compactness.set(xlabel="compactness of the largest part (ragged 0 to round 1)", ylabel="masks")
     compactness.set(title="How compact foreground is")
     compactness.legend(frameon=False, loc="upper left")
-    _whole_ticks(compactness)
+    whole_ticks(compactness.yaxis)
     several = f"{sum(table['parts'] > 1)} of {len(table)} masks have several parts"
     _draw_counts(parts, table["parts"].clip(upper=MANY), [*map(str, range(MANY)), f"{MANY} or more"])
     parts.set(xlabel="connected parts", ylabel="masks", title=several)
@@ -109,10 +120,11 @@ def plot_orientation(share: pd.DataFrame, limit: float) -> Figure:
     ax = figure.subplots()
     rows = np.arange(len(share))
     for kind, color, marker, up in (("image", BLUE, "o", -0.12), ("mask", ORANGE, "s", 0.12)):
-        ax.plot(100 * share[kind], rows + up, marker, color=color, label=f"by the {kind}")
+        ax.plot(100 * share[kind], rows + up, marker, color=color, label=f"by the {kind}", zorder=4)
         for row, value in zip(rows + up, 100 * share[kind], strict=True):
             at, words = (0, "too few") if np.isnan(value) else (value, f"{value:.0f} %")
-            ax.annotate(words, (at, row), (8, 0), textcoords="offset points", va="center", fontsize=8)
+            text = ax.annotate(words, (at, row), (8, 0), textcoords="offset points", va="center", fontsize=8)
+            text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.5})  # no line strikes it through
     ax.axvline(50, color=GRAY, linestyle=":", label="chance")
     ax.axvline(100 * limit, color=RED, linestyle="--", label=f"from {100 * limit:.0f} % on: not a symmetry")
     ax.set(xlim=(0, 110), ylim=(len(share) - 0.5, -0.5), xlabel="told from themselves changed (% of the pictures)")
@@ -155,7 +167,7 @@ def plot_colours(table: pd.DataFrame) -> Figure:
         _draw_two(ax, *levels, _edges(0, 255, len(table)), ("foreground", "background"))
         name = "Brightness" if len(channels) == 1 else channel.capitalize()
         ax.set(xlabel="mean level within an image (0 to 255)", ylabel="images", title=name)
-        _whole_ticks(ax)
+        whole_ticks(ax.yaxis)
     axes[0].legend(frameon=False)
     light = (table[[f"{part}_{channel}" for channel in channels]].mean(axis=1) for part in ("foreground", "background"))
     _draw_contrast(axes[-1], next(light) - next(light))
@@ -245,7 +257,7 @@ def _mark_middle(ax: Axes, values: pd.Series, unit: str) -> None:
     for value, name, style in ((values.mean(), "mean", "--"), (values.median(), "median", ":")):
         ax.axvline(value, color=RED, linestyle=style, label=f"{name} {value:.3g}{unit}")
     ax.legend(frameon=False)
-    _whole_ticks(ax)
+    whole_ticks(ax.yaxis)
 
 
 def _draw_counts(ax: Axes, numbers: pd.Series, names: Sequence[str]) -> None:
@@ -254,7 +266,7 @@ def _draw_counts(ax: Axes, numbers: pd.Series, names: Sequence[str]) -> None:
     ax.bar_label(ax.bar(names, counts, color=BLUE), fontsize=8)
     ax.margins(y=0.12)
     ax.grid(False, axis="x")
-    _whole_ticks(ax)
+    whole_ticks(ax.yaxis)
 
 
 def _draw_two(
@@ -277,14 +289,9 @@ def _draw_contrast(ax: Axes, contrast: pd.Series) -> None:
     ax.set(xlabel="foreground - background (levels)", ylabel="images")
     ax.set_title(f"Foreground is darker in {darker} of {count} images")
     ax.legend(frameon=False)
-    _whole_ticks(ax)
+    whole_ticks(ax.yaxis)
 
 
 def _edges(low: float, high: float, count: int) -> np.ndarray:
     """Of bins: 10 to 40 of them, the more the more values there are; an even number, so that 0 may be an edge."""
     return np.linspace(low, high, 2 * int(np.clip(np.sqrt(count), 5, 20)) + 1)
-
-
-def _whole_ticks(ax: Axes) -> None:
-    """There are no halves of images."""
-    ax.yaxis.get_major_locator().set_params(integer=True)

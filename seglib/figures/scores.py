@@ -7,10 +7,24 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
 
-from seglib.figures.style import BLUE, GRAY, GREEN, ORANGE, PURPLE, RED, STYLE, WIDTH, new_figure
+from seglib.figures.style import (
+    BLUE,
+    GRAY,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    RED,
+    STYLE,
+    WIDTH,
+    new_figure,
+    plain_ticks,
+    whole_ticks,
+)
 
-NO_RULES = (False, 0.0, False, 0.0)  # nothing is done after the threshold
+AFTER = ["fill_holes", "smallest_area", "largest_only", "smallest_core"]  # what may be done after the threshold
+NO_RULES = (False, 0.0, False, 0.0)  # nothing is
 
 
 @rc_context(STYLE)
@@ -26,7 +40,8 @@ def plot_scores(scores: pd.DataFrame) -> Figure:
     for value, name, style in ((scores["dice"].mean(), "mean", "--"), (scores["dice"].median(), "median", ":")):
         left.axvline(value, color=RED, linestyle=style, label=f"{name} {value:.3f}")
     left.set(xlabel="Dice of an image, at the size of its file", ylabel="images", title="How the scores are spread")
-    left.legend(frameon=False, loc="upper left")
+    whole_ticks(left.yaxis)
+    _legend_below(left, columns=2)
     share = 100 * scores["target_area"] / scores["pixels"]
     right.scatter(share, scores["dice"], s=12, color=BLUE, alpha=0.5)
     right.set(xlabel="foreground in the reference (% of the image)", ylabel="Dice", title="Dice against size")
@@ -53,12 +68,13 @@ def plot_calibration(before: np.ndarray, after: np.ndarray) -> Figure:
         top.plot(100 * probability / pixels, 100 * foreground / pixels, **line)
         below.stairs(100 * share, edges, color=color, linewidth=1.6)
     top.set(ylabel="foreground among them (%)", title="Do the probabilities mean what they say?", ylim=(-2, 102))
-    top.legend(frameon=False, loc="upper left")
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     # most pixels are easy background: on a linear scale the others would be a flat line
     scale = "log" if before[:, 0].any() else "linear"
     below.set(xlabel="probability of the pixels (%)", ylabel="pixels (%)", yscale=scale, xlim=(-2, 102))
     below.set_title("How many pixels say so")
-    below.yaxis.set_major_formatter("{x:g}")
+    below.set_ylim(max(0.01, below.get_ylim()[0]) if scale == "log" else None)  # fewer have no point above either
+    plain_ticks(below, decades=1.5)
     return figure
 
 
@@ -72,7 +88,6 @@ def plot_rules(sensitivity: Sequence[dict], chosen: dict) -> Figure:
             ``smallest_core``.
     """
     table = pd.DataFrame(list(sensitivity))
-    after = ["fill_holes", "smallest_area", "largest_only", "smallest_core"]
     figure = new_figure(3.4)
     ax = figure.subplots()
     kinds = {"threshold alone": NO_RULES, "+ holes filled": (True, 0.0, False, 0.0)}
@@ -83,27 +98,34 @@ def plot_rules(sensitivity: Sequence[dict], chosen: dict) -> Figure:
     core = cores.loc[cores["dice"].idxmax(), "smallest_core"]
     if core:  # helps only where some images show nothing
         kinds[f"+ nothing unless {100 * core:g} % of the image is sure"] = (False, 0.0, False, core)
-    picked = tuple(chosen[name] for name in after)
-    kinds |= {"chosen": picked} if picked not in kinds.values() else {}
+    picked = tuple(chosen[name] for name in AFTER)
+    kinds |= {"with the chosen steps": picked} if picked not in kinds.values() else {}
     colors = (BLUE, GREEN, ORANGE, RED, GRAY, PURPLE, "black")
     styles = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)), "-")
     for (name, kind), color, style in zip(kinds.items(), colors, styles, strict=False):
-        rows = table[(table[after] == pd.Series(kind, after)).all(axis=1)].sort_values("threshold")
+        rows = table[(table[AFTER] == pd.Series(kind, AFTER)).all(axis=1)].sort_values("threshold")
         ax.plot(rows["threshold"], rows["dice"], color=color, linestyle=style, label=name)
         if name == "threshold alone":
             low, high = rows["dice"] - rows["standard_error"], rows["dice"] + rows["standard_error"]
             ax.fill_between(rows["threshold"], low, high, color=color, alpha=0.15, label="standard error of the change")
-    used = table[(table[[*after, "threshold"]] == pd.Series(chosen)[[*after, "threshold"]]).all(axis=1)]
+    used = table[(table[[*AFTER, "threshold"]] == pd.Series(chosen)[[*AFTER, "threshold"]]).all(axis=1)]
     ring = {"markersize": 12, "markerfacecolor": "none", "markeredgecolor": "black", "markeredgewidth": 1.6}
-    ax.plot(used["threshold"], used["dice"], "o", label="used on the test images", **ring)
+    ax.plot(used["threshold"], used["dice"], "o", label="chosen", clip_on=False, **ring)
     ax.set(xlabel="threshold (probability)", ylabel="mean Dice per image", title="How much do the rules matter?")
-    best, alone = table["dice"].max(), table[(table[after] == pd.Series(NO_RULES, after)).all(axis=1)]
-    floor = min(best - 0.05, alone.loc[(alone["threshold"] - 0.5).abs().idxmin(), "dice"] - 0.005)
+    floor = _find_floor(table, picked)
     if table["dice"].min() < floor:  # one part of two lungs is far off; the others are what there is to choose from
-        ax.set_ylim(floor, best + 0.005)
+        best = table["dice"].max()
+        ax.set_ylim(floor, best + 0.05 * (best - floor))
         ax.set_title(f"How much do the rules matter? (what is below {floor:.2f} is not shown)", fontsize=10)
     ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
+
+
+def _find_floor(table: pd.DataFrame, picked: tuple) -> float:
+    """The lowest Dice that is drawn: the whole line that is used is in the picture, and so is 0.5 alone."""
+    alone, used = (table[(table[AFTER] == pd.Series(kind, AFTER)).all(axis=1)] for kind in (NO_RULES, picked))
+    plain = alone.loc[(alone["threshold"] - 0.5).abs().idxmin(), "dice"]
+    return min(table["dice"].max() - 0.05, plain - 0.005, used["dice"].min() - 0.005)
 
 
 @rc_context(STYLE)
@@ -148,7 +170,10 @@ def _draw_differences(ax: Axes, rows: pd.DataFrame) -> None:
 
 
 def _legend_below(ax: Axes, *, columns: int) -> None:
-    ax.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=columns)
+    """Below the name of the axis, however tall the panel is."""
+    place = ax.transAxes + ScaledTranslation(0, -0.42, ax.figure.dpi_scale_trans)  # inches
+    look = {"fontsize": 8, "frameon": False, "loc": "upper center", "ncols": columns}
+    ax.legend(bbox_to_anchor=(0.5, 0), bbox_transform=place, **look)
 
 
 @rc_context(STYLE)
