@@ -332,7 +332,7 @@ def choose_first(table: pd.DataFrame, *, groups: Sequence | None = None, count: 
             chosen.setdefault(row, _first_reason(reasons.loc[row]))
     rows = table.loc[[row for row in ranked if row in chosen]]
     sentences = [f"{_say_reason(chosen[row], facts)}: {_say_errors(facts)}" for row, facts in rows.iterrows()]
-    return rows[["sample_id", "dice"]].round(4).assign(why=sentences)
+    return rows[["sample_id", "dice"]].assign(why=sentences)
 
 
 def _find_reasons(table: pd.DataFrame) -> pd.DataFrame:

@@ -310,6 +310,7 @@ def test_where_there_is_one_reason_the_worst_are_chosen():
     table = make_table(60, dice=np.linspace(0.9, 0.3, 60), expected_dice=0.9)
     first = choose_first(table)
     assert first.index.tolist() == [59, 58, 57, 56, 55]
+    assert first["dice"].tolist() == table["dice"][first.index].tolist()  # rounded twice 0.64496 would be 0.65
     assert first["dice"].tolist() == sorted(first["dice"])
     assert all(why.startswith("surely wrong") for why in first["why"])
 
