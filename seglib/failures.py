@@ -10,6 +10,7 @@ from seglib.ahead import map_on_cores
 from seglib.images import Scale, read_image, read_mask
 from seglib.intervals import percentile_intervals, student_factor
 from seglib.progress import track
+from seglib.summaries import FAILURE_IOU
 from seglib.traits import describe_mask
 
 SIDE = 512  # pixels: the longer side of the picture that is measured, so that a line is as thin at every size of file
@@ -22,15 +23,17 @@ LOW_CONTRAST = 25  # levels, of 255
 MANY_LINES = 0.01  # share of the image
 FEWEST = 5  # groups of images with a cause, and without it, from which on a difference is looked at
 MISSED = 0.1  # share of the reference that was found, at most
+SURE = 0.8  # Dice that a map expects at least, to be called sure
 SURELY = 0.2  # Dice that a map expects and does not get
 
 CAUSES = {
     "nothing to find": "the reference is empty",
-    "small": f"the reference covers less than {SMALL:.0%} of the image",
-    "large": f"the reference covers more than {LARGE:.0%} of the image",
+    "small": f"the reference covers less than {100 * SMALL:.0f} % of the image",
+    "large": f"the reference covers more than {100 * LARGE:.0f} % of the image",
     "at the border": "the reference touches the border of the image",
     "low contrast": f"mean colours of the reference and of the ring round it differ by less than {LOW_CONTRAST} levels",
-    "dark lines": f"thin dark lines (hair, rulers) outside the reference cover at least {MANY_LINES:.0%} of the image",
+    "dark lines": f"thin dark lines (hair, rulers) outside the reference cover at least {100 * MANY_LINES:.0f} % of "
+    "the image",
     "dark corners": f"a corner of the image is darker than level {BLACK}, as under a round lens",
 }
 
@@ -302,10 +305,10 @@ def choose_first(table: pd.DataFrame, *, groups: Sequence | None = None, count: 
 
     Looked at is the worst tenth by Dice, and ``count`` at least. The very worst is always chosen; then, for each other
     reason in the order below, the worst image that it applies to; then the worst of the rest. The reasons: surely wrong
-    (the map is as sure of itself as of half of all images and expects ``SURELY`` more than it gets: the reference may
-    be wrong), missed (a tenth of the reference or less was found), false alarm (the reference is empty), too much
-    (more than half of the union is predicted alone), and the causes of ``CAUSES``. A second image of a group comes only
-    where no other group is left.
+    (the map expects ``SURE`` at least, as much as of half of all images, and ``SURELY`` more than it gets: the
+    reference may be wrong, unless more than half of all images fail), missed (a tenth of the reference or less was
+    found), false alarm (the reference is empty), too much (more than half of the union is predicted alone), and the
+    causes of ``CAUSES``. A second image of a group comes only where no other group is left.
 
     Args:
         table: one row per image with ``sample_id``, ``dice``, ``expected_dice``, the pixels ``overlap``,
@@ -336,14 +339,20 @@ def choose_first(table: pd.DataFrame, *, groups: Sequence | None = None, count: 
 
 
 def _find_reasons(table: pd.DataFrame) -> pd.DataFrame:
-    sure = table["expected_dice"] >= table["expected_dice"].median()
     found = {
-        "surely wrong": sure & (table["expected_dice"] - table["dice"] >= SURELY),
+        "surely wrong": _is_surely_wrong(table),
         "missed": (table["target_area"] > 0) & (table["overlap"] <= MISSED * table["target_area"]),
         "false alarm": (table["target_area"] == 0) & (table["pred_area"] > 0),
         "too much": divide_errors(table)["fp_share"] > 0.5,
     }
     return pd.DataFrame(found).join(find_causes(table))
+
+
+def _is_surely_wrong(table: pd.DataFrame) -> pd.Series:
+    """Where a network fails on most images, being sure of one says nothing about its reference."""
+    expected, iou = table["expected_dice"], 1 - divide_errors(table).sum(axis=1)
+    sure = (expected >= expected.median()) & (expected >= SURE)
+    return sure & (expected - table["dice"] >= SURELY) & ((iou < FAILURE_IOU).mean() <= 0.5)
 
 
 def _first_reason(reasons: pd.Series) -> str:

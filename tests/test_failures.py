@@ -307,7 +307,7 @@ def test_those_to_look_at_first_fail_for_different_reasons():
 
 
 def test_where_there_is_one_reason_the_worst_are_chosen():
-    table = make_table(60, dice=np.linspace(0.9, 0.3, 60), expected_dice=0.9)
+    table = make_table(60, dice=np.linspace(0.9, 0.3, 60), expected_dice=0.9, overlap=19, pred_area=19)
     first = choose_first(table)
     assert first.index.tolist() == [59, 58, 57, 56, 55]
     assert first["dice"].tolist() == table["dice"][first.index].tolist()  # rounded twice 0.64496 would be 0.65
@@ -362,17 +362,29 @@ def test_images_that_are_not_among_the_worst_are_not_chosen_for_their_reason():
     ],
 )
 def test_each_reason_is_said_in_numbers(columns, why):
-    first = choose_first(make_table(1, **columns))
+    good = make_table(1, dice=1.0, overlap=20, pred_area=20)
+    first = choose_first(pd.concat([make_table(1, **columns), good], ignore_index=True))
     assert first["why"].iloc[0].startswith(why)
 
 
-def test_a_network_that_is_less_sure_than_of_most_images_is_not_called_surely_wrong():
-    table = make_table(3, dice=0.4, expected_dice=[0.7, 0.8, 0.9])
-    assert [why.split(" (")[0].split(":")[0] for why in choose_first(table)["why"]] == [
-        "among the worst",
-        "surely wrong",
-        "surely wrong",
-    ]
+def name_reasons(table):
+    return [why.split(" (")[0].split(":")[0] for why in choose_first(table)["why"]]
+
+
+@pytest.mark.parametrize(
+    ("expected", "surely"),
+    [((0.81, 0.82, 0.9), [0, 1, 1]), ((0.5, 0.79, 0.8), [0, 0, 1]), ((0.6, 0.6, 0.6), [0, 0, 0])],
+)
+def test_only_a_network_that_is_sure_and_surer_than_of_most_images_is_called_surely_wrong(expected, surely):
+    table = make_table(3, dice=0.4, expected_dice=expected, overlap=19, pred_area=19)
+    assert name_reasons(table) == [["among the worst", "surely wrong"][which] for which in surely]
+
+
+@pytest.mark.parametrize(("failed", "reason"), [(2, "surely wrong"), (3, "among the worst")])
+def test_a_network_that_fails_on_most_images_is_not_called_surely_wrong(failed, reason):
+    overlap = [12] * failed + [19] * (4 - failed)
+    table = make_table(4, dice=0.4, expected_dice=0.95, overlap=overlap, pred_area=overlap)
+    assert name_reasons(table)[0] == reason
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])

@@ -80,7 +80,7 @@ ALLOWED = {
     "rules": LEAF | {"ahead", "intervals", "paths"},
     "uncertainty": {"probabilities", "rules"},
     "predictions": LEAF | {"ahead", "probabilities", "ranks", "rules", "uncertainty"},
-    "failures": {"images", "intervals", "progress", "ahead", "traits"},
+    "failures": {"images", "intervals", "progress", "ahead", "summaries", "traits"},
     "report": {"calibration", "paths", "summaries"},
     "__main__": {"cli"},
 }
