@@ -124,6 +124,8 @@ def describe_drift(facts: dict[str, Any]) -> str:
     Args:
         facts: of ``measure_drift``.
     """
+    if not facts["test_images"]:
+        return "There are no test images to compare the training images with."
     if np.isnan(facts["auc"]):
         what = "cases" if facts["by_case"] else "images"
         return (

@@ -154,12 +154,18 @@ def test_a_value_that_is_missing_is_passed_over_in_the_means_but_tells():
     assert never["auc"] == pytest.approx(0.5, abs=0.15)
 
 
-@pytest.mark.parametrize(("train", "test"), [(40, FEWEST - 1), (FEWEST - 1, 40), (12, 0), (1, 1), (0, 0)])
+@pytest.mark.parametrize(("train", "test"), [(40, FEWEST - 1), (FEWEST - 1, 40), (0, 12), (1, 1)])
 def test_of_few_images_it_is_said_that_they_are_few(train, test):
     facts = measure_drift(make_table(train, 0), make_table(test, 1))
     assert np.isnan([facts[name] for name in ("auc", "low", "high")]).all()
     assert describe_drift(facts).startswith(f"{train} training and {test} test images are too few")
     assert set(facts["differences"]) == set(TRAITS)
+
+
+@pytest.mark.parametrize("train", [0, 12, 40])
+def test_without_test_images_it_is_said_that_there_are_none(train):
+    said = "There are no test images to compare the training images with."
+    assert describe_drift(measure_drift(make_table(train, 0), make_table(0, 1))) == said
 
 
 def test_ten_of_each_are_enough_and_a_table_without_columns_is_not():
