@@ -9,7 +9,7 @@ from torch import nn
 from seglib.config import Config
 from seglib.errors import InputError
 from seglib.models import build_model
-from seglib.paths import find_runs
+from seglib.paths import find_runs, is_unfinished
 
 
 def member_dir(output_dir: Path, fold: int) -> Path:
@@ -52,9 +52,11 @@ def _load_run(output_dir: Path) -> list[tuple[nn.Module, Config]]:
     whole, parts = Path("checkpoints", "best.ckpt"), sorted(output_dir.glob("fold_*"), key=_fold_number)
     paths = [part / whole for part in parts if (part / whole).exists()] or [output_dir / whole]
     members = [load_checkpoint(path) for path in paths]
-    expected = members[0][1].folds
-    if len(members) != expected:
-        raise InputError(f"{output_dir} holds {len(members)} of {expected} folds; run 02_training to train the others")
+    if len(members) != (expected := members[0][1].folds):
+        why, cure = "", "run 02_training to train the others"
+        if is_unfinished(output_dir):
+            why, cure = ", as max_hours left no time for the others", "run the same again to go on"
+        raise InputError(f"{output_dir} holds {len(members)} of {expected} folds{why}; {cure}")
     return members
 
 
