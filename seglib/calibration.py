@@ -19,13 +19,23 @@ GRID = np.linspace(-1, 1, CELLS) * np.log((1 - EPSILON) / EPSILON)  # the logit 
 TEMPERATURES = (0.05, 20.0)  # beyond them a map is all certainty or all doubt
 
 DEFINITIONS = {
-    "temperature": "What the logits are divided by so that the probabilities fit best; a factor from 0.05 to 20; 1 "
-    "changes nothing, above 1 the network is too certain.",
+    "temperature": "What the logits, ln(p / (1 - p)) of each probability p, are divided by so that the probabilities "
+    "fit best; a factor from 0.05 to 20; 1 changes nothing, above 1 the network is too certain.",
     "ece_before": "Mean distance between stated probability and observed share of foreground (expected calibration "
     "error, 20 bins), every image weighing the same; 0 to 1, lower is better.",
     "ece_after": "The same after each fold's temperature, fitted on the other folds; 0 to 1, lower is better.",
-    "ece_before_band": "The distance before, of the pixels round the reference's edge alone; 0 to 1, lower is better.",
-    "ece_after_band": "The distance after, of the pixels round the reference's edge alone; 0 to 1, lower is better.",
+    "ece_before_band": "The distance before scaling, of the pixels round the reference's edge alone; 0 to 1, lower is "
+    "better.",
+    "ece_after_band": "The distance after scaling, of the pixels round the reference's edge alone; 0 to 1, lower is "
+    "better.",
+}
+
+TITLES = {
+    "temperature": "temperature",
+    "ece_before": "calibration error",
+    "ece_after": "calibration error after scaling",
+    "ece_before_band": "calibration error round the edge",
+    "ece_after_band": "calibration error round the edge after scaling",
 }
 
 

@@ -16,8 +16,8 @@ DEFINITIONS = {
     "precision": "Share of the predicted pixels that are in the reference, per image; 0 to 1, higher is better.",
     "hd95": "Distance that 95 % of either edge keeps to the other, per image; pixels of the file from 0 up to the "
     "image's diagonal, lower is better.",
-    "surface_dice": f"Share of both edges that lies within {SURFACE_TOLERANCE:.0%} of the image's diagonal from the "
-    "other edge, per image; 0 to 1, higher is better.",
+    "surface_dice": f"Share of both edges that lies within {100 * SURFACE_TOLERANCE:.0f} % of the image's diagonal "
+    "from the other edge, per image; 0 to 1, higher is better.",
     "iou_thresholded": f"IoU per image, counted as 0 below {FAILURE_IOU} (the rule of ISIC 2018); 0 to 1, higher is "
     "better.",
     "failures": f"Share of images with IoU below {FAILURE_IOU}; 0 to 1, lower is better.",
@@ -122,18 +122,20 @@ def describe_presence(summary: dict[str, float]) -> str:
         >>> means = {"dice_present_mean": 0.6, "dice_mean": 0.66}
         >>> describe_presence({"images": 10} | means | facts)  # doctest: +NORMALIZE_WHITESPACE
         'Of 4 images that show nothing 3 got an empty mask; of 6 that show something 2 were missed. The mean Dice of
-        these 6 is 0.600; over all images it is 0.660, as an empty mask where nothing is counts 1.'
+        these 6 is 0.600; over all images the mean is 0.660, as an empty mask where nothing is counts 1.'
     """
     if "empty_images" not in summary:
         return "Every image shows something."
-    empty, there = summary["empty_images"], summary["present_images"]
-    kept = f"Of {empty} images that show nothing {empty - summary['false_alarms']} got an empty mask"
+    empty, there, missed = (summary[name] for name in ("empty_images", "present_images", "missed"))
+    nothing = "1 image that shows" if empty == 1 else f"{empty} images that show"
+    kept = f"Of {nothing} nothing {empty - summary['false_alarms']} got an empty mask"
     if not there:
         return f"{kept}; none shows anything, so of the masks nothing is known."
+    show, dice = ("shows", "Its Dice") if there == 1 else ("show", f"The mean Dice of these {there}")
     said = (
-        f"{kept}; of {there} that show something {summary['missed']} were missed. The mean Dice of these {there} is "
-        f"{summary['dice_present_mean']:.3f}; over all images it is {summary['dice_mean']:.3f}, as an empty mask where "
-        "nothing is counts 1."
+        f"{kept}; of {there} that {show} something {missed} {'was' if missed == 1 else 'were'} missed. {dice} is "
+        f"{summary['dice_present_mean']:.3f}; over all images the mean is {summary['dice_mean']:.3f}, as an empty mask "
+        "where nothing is counts 1."
     )
     if summary.get("unmarked") == there and not summary["false_alarms"]:
         said += " The network marks nothing anywhere: train it longer, or look at the masks that it learns from."
@@ -171,10 +173,11 @@ def describe_scores(summary: dict[str, float]) -> dict[str, str]:
 
 
 def _describe_mean(summary: dict[str, float], name: str) -> str:
-    mean, low, high = (summary[f"{name}_{end}"] for end in ("mean", "low", "high"))
+    digits = 1 if name == "hd95" else 4  # pixels, and shares
+    mean, low, high = (f"{summary[f'{name}_{end}']:.{digits}f}" for end in ("mean", "low", "high"))
     if summary.get("groups", summary["images"]) == 1:
-        return f"{mean:.4f} (no interval, as all that was scored is of one image or group)"
-    return f"{mean:.4f} (95 % interval {low:.4f} to {high:.4f})"
+        return f"{mean} (no interval, as all that was scored is of one image or group)"
+    return f"{mean} (95 % interval {low} to {high})"
 
 
 def _describe_counts(summary: dict[str, float]) -> dict[str, str]:

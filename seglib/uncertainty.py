@@ -29,6 +29,7 @@ DEFINITIONS = {
     "to 1, higher is better, 0.1 is chance.",
 }
 DRAWS_AT_ONCE = 1 << 18  # of the bootstrap: 2 MiB of numbers, however many images there are
+FEWEST_CAUGHT = 5  # images in a tenth from which on a share of them is told
 FEWEST = 8  # groups of images: three lie in order by chance once in six times
 
 
@@ -251,13 +252,11 @@ def describe_uncertainty(table: pd.DataFrame, summary: dict[str, float]) -> list
     for column, name in (("expected_dice", "uncertainty"), ("agreement", "agreement")):
         if f"{name}_rho" in summary:
             rho, low, high = (summary[f"{name}_rho{end}"] for end in ("", "_low", "_high"))
-            share, count = caught_share(table[column].to_numpy(), table["dice"].to_numpy())
             word = "tells where the errors are" if low > 0 else "does not tell where the errors are"
             word = "may tell where the errors are, of too few images to say" if low <= 0 < TELLS <= high else word
             sentences.append(
-                f"The {MEASURES[column]} {word}: rho {rho:.2f} (95 % interval {low:.2f} to {high:.2f}). Of the tenth "
-                f"of images that the networks are least sure of ({count}), {100 * share:.0f} % are in the worst tenth; "
-                f"chance would be {100 * count / len(table):.0f} %."
+                f"The {MEASURES[column]} {word}: rank correlation {rho:.2f} (95 % interval {low:.2f} to {high:.2f})."
+                + _say_caught(table, column)
             )
     gap = summary["expected_dice_mean"] - float(table["dice"].mean())
     word = "too much" if gap > 0.02 else "too little" if gap < -0.02 else "about what it gets"
@@ -266,3 +265,14 @@ def describe_uncertainty(table: pd.DataFrame, summary: dict[str, float]) -> list
         f"{table['dice'].mean():.3f}: {word}."
     )
     return sentences
+
+
+def _say_caught(table: pd.DataFrame, column: str) -> str:
+    """Of few images a tenth is a handful, of which a share says nothing."""
+    share, count = caught_share(table[column].to_numpy(), table["dice"].to_numpy())
+    if count < FEWEST_CAUGHT:
+        return ""
+    return (
+        f" Of the tenth of images that the networks are least sure of ({count}), {100 * share:.0f} % are in the worst "
+        f"tenth; chance would be {100 * count / len(table):.0f} %."
+    )

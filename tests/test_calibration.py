@@ -11,6 +11,7 @@ from seglib.calibration import (
     DEFINITIONS,
     EPSILON,
     GRID,
+    TITLES,
     apply_temperature,
     calibration_error,
     count_bins,
@@ -195,7 +196,7 @@ def test_overconfident_maps_are_calibrated_by_the_temperature_of_the_others():
     assert all(banded[name] == facts[name] for name in ("temperature", "fold_temperatures"))
     assert facts["ece_before"] < banded["ece_before"]  # the easy background hides what is wrong at the edge
     assert banded["ece_after"] < banded["ece_before"]
-    assert set(DEFINITIONS) == set(summarise_calibration(facts, banded))
+    assert set(DEFINITIONS) == set(TITLES) == set(summarise_calibration(facts, banded))
 
 
 def test_what_cannot_be_counted_is_refused():

@@ -83,8 +83,22 @@ def test_images_that_show_nothing_are_told_from_the_others():
     assert texts["dice_present"].startswith("Dice mean per image, of the 4 that show something, 0.3500 (95 % interval ")
     said = describe_presence(summary)
     assert "Of 3 images that show nothing 2 got an empty mask; of 4 that show something 2 were missed." in said
-    assert "of these 4 is 0.350; over all images it is 0.486" in said
+    assert "of these 4 is 0.350; over all images the mean is 0.486" in said
     assert "marks nothing" not in said
+
+
+def test_one_image_is_told_in_the_singular():
+    said = describe_presence(summarise_scores(make_scores((0, 0, 0), (0, 2, 5), (5, 5, 5))))
+    assert "Of 1 image that shows nothing 1 got an empty mask; of 2 that show something 1 was missed. The mean" in said
+    said = describe_presence(summarise_scores(make_scores((0, 0, 0), (0, 1, 0), (5, 5, 5))))
+    assert "of 1 that shows something 0 were missed. Its Dice is 1.000; over all images the mean is 0.667," in said
+
+
+def test_a_distance_in_pixels_has_one_decimal():
+    facts = {f"hd95_{end}": value for end, value in (("mean", 33.0310), ("low", 16.26), ("high", 53.1475))}
+    said = describe_scores({"images": 3} | facts)["hd95"]
+    assert said == "HD95 mean per image 33.0 (95 % interval 16.3 to 53.1)"
+    assert "within 1 % of the image's diagonal" in DEFINITIONS["surface_dice"]
 
 
 def test_the_interval_of_images_that_show_something_draws_their_groups():

@@ -230,22 +230,29 @@ def test_groups_reach_the_interval():
 
 
 def test_what_the_numbers_mean_is_said():
-    table = make_table()
+    table = make_table(54)
     caught, level = describe_uncertainty(table, summarise_uncertainty(table))
     assert caught == (
-        "The Dice that the probability map itself expects tells where the errors are: rho 1.00 (95 % interval 1.00 to "
-        "1.00). Of the tenth of images that the networks are least sure of (4), 100 % are in the worst tenth; chance "
-        "would be 10 %."
+        "The Dice that the probability map itself expects tells where the errors are: rank correlation 1.00 (95 % "
+        "interval 1.00 to 1.00). Of the tenth of images that the networks are least sure of (5), 100 % are in the "
+        "worst tenth; chance would be 9 %."
     )
     assert level == "The maps expect a mean Dice of 0.645, and the true one is 0.745: too little."
-    blind = table.assign(expected_dice=np.random.default_rng(0).random(40))
+    blind = table.assign(expected_dice=np.random.default_rng(0).random(54))
     assert "does not tell where the errors are" in describe_uncertainty(blind, summarise_uncertainty(blind))[0]
     few = make_table(9)
     few.loc[[0, 5], "expected_dice"] = few["expected_dice"][[5, 0]].to_numpy()
     assert (
         "may tell where the errors are, of too few images" in describe_uncertainty(few, summarise_uncertainty(few))[0]
     )
-    assert "chance would be 11 %" in describe_uncertainty(few, summarise_uncertainty(few))[0]
+
+
+@pytest.mark.parametrize(("count", "told"), [(44, False), (46, True)])  # tenths of 4 and of 5 images
+def test_of_a_handful_no_share_is_told(count, told):
+    table = make_table(count)
+    said, _ = describe_uncertainty(table, summarise_uncertainty(table))
+    assert ("worst tenth" in said) == told
+    assert said.endswith("." if told else "1.00).")
 
 
 @pytest.mark.parametrize(
