@@ -275,6 +275,22 @@ def describe_rules(table: np.ndarray, fitted: Sequence[MaskRules], *, groups: Se
     }
 
 
+def describe_steps(rules: MaskRules) -> str:
+    """What rules do to a map, in words.
+
+    Example:
+        >>> describe_steps(MaskRules(0.45, fill_holes=True, smallest_area=0.005))
+        'a threshold of 0.45, holes filled, parts below 0.5 % of the image removed'
+    """
+    steps = [f"a threshold of {rules.threshold:g}"]
+    steps += ["holes filled"] if rules.fill_holes else []
+    steps += [f"parts below {100 * rules.smallest_area:g} % of the image removed"] if rules.smallest_area else []
+    steps += ["the largest part kept"] if rules.largest_only else []
+    if rules.smallest_core:
+        steps += [f"nothing where less than {100 * rules.smallest_core:g} % of the image is surely foreground"]
+    return ", ".join(steps)
+
+
 def write_rules(path: Path, facts: dict[str, Any]) -> None:
     """Keep the facts of ``describe_rules`` as ``masks.json``."""
     write_text(path, json.dumps(facts, indent=2) + "\n")

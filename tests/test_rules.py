@@ -19,6 +19,7 @@ from seglib.rules import (
     collect_scores,
     cross_fit_rules,
     describe_rules,
+    describe_steps,
     divide_images,
     make_mask,
     read_rules,
@@ -372,3 +373,20 @@ def test_the_sensitivity_is_the_mean_and_the_error_of_its_difference_from_the_pl
     assert {name: row[name] for name in dataclasses.asdict(MaskRules())} == dataclasses.asdict(CANDIDATES[5])
     assert row["dice"] == pytest.approx(table[:, 5].mean(), abs=1e-6)
     assert row["standard_error"] == pytest.approx(np.linspace(0, 0.1, 40).std(ddof=1) / np.sqrt(40), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("rules", "said"),
+    [
+        (MaskRules(), "a threshold of 0.5"),
+        (MaskRules(0.7, fill_holes=True), "a threshold of 0.7, holes filled"),
+        (MaskRules(smallest_area=0.002), "a threshold of 0.5, parts below 0.2 % of the image removed"),
+        (MaskRules(largest_only=True), "a threshold of 0.5, the largest part kept"),
+        (
+            MaskRules(smallest_core=0.003),
+            "a threshold of 0.5, nothing where less than 0.3 % of the image is surely foreground",
+        ),
+    ],
+)
+def test_what_rules_do_is_said_in_words(rules, said):
+    assert describe_steps(rules) == said
