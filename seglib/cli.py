@@ -88,6 +88,7 @@ def _look_for_test(data_dir: Path, only: str | None = None) -> bool:
 def _say_results(output_dir: Path) -> None:
     from seglib import report
 
+    print(f"score       {report.describe_headline(output_dir)}")
     print(f"report      {report.write_report(output_dir)}")
     if (output_dir / "submission.csv").exists():
         print(f"submission  {output_dir / 'submission.csv'}")

@@ -116,9 +116,11 @@ def test_without_a_folder_for_test_images_there_is_no_submission(copy, tmp_path,
     ran = []
     monkeypatch.setattr("seglib.runs.run_notebooks", lambda names, **facts: ran.extend(names))
     monkeypatch.setattr("seglib.report.write_report", lambda folder: folder / "report.html")
+    monkeypatch.setattr("seglib.report.describe_headline", lambda folder: f"the score of {folder.name}")
     assert main([*asked, "--set", "image_size=32"]) == 0
     assert ran == ["01_eda", "02_training", "03_loss_curves", "04_evaluation"]
     said = capsys.readouterr().out
+    assert f"score       the score of out\nreport      {tmp_path / 'out' / 'report.html'}\n" in said
     assert f"{copy} holds no folder Test, so nothing is predicted for submission: 05_submission is left out" in said
     assert "submission  " not in said
     assert main([*asked, "--set", "image_size=32", "--only", "04"]) == 0

@@ -81,7 +81,7 @@ ALLOWED = {
     "uncertainty": {"probabilities", "rules"},
     "predictions": LEAF | {"ahead", "probabilities", "ranks", "rules", "uncertainty"},
     "failures": {"images", "intervals", "progress", "ahead", "summaries", "traits"},
-    "report": {"calibration", "paths", "summaries"},
+    "report": {"calibration", "paths", "rules", "summaries", "uncertainty"},
     "__main__": {"cli"},
 }
 ONLY_IN = {

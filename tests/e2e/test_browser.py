@@ -76,16 +76,36 @@ def test_a_screenshot_shows_figures_and_text(page, tmp_path):
     assert 0.001 < sum(count for count, pixel in colours if max(pixel) < 80) / (1000 * 1600) < 0.2  # letters
 
 
-def test_a_phone_need_not_scroll_sideways(page, tmp_path):
-    measured = "parent.postMessage(`${document.documentElement.scrollWidth} of ${innerWidth}`, '*')"
+def measure(page, tmp_path, *, width, what):
+    """The numbers that expressions give in a window of this width."""
+    measured = f"parent.postMessage([innerWidth, {', '.join(what)}].join(' '), '*')"
     inner, outer = tmp_path / "inner.html", tmp_path / "outer.html"
     inner.write_text(page.read_text().replace("</body>", f"<script>onload = () => {measured}</script></body>"))
     hear = "<script>onmessage = event => document.title = event.data</script>"  # a window cannot be this narrow
-    outer.write_text(f'{hear}<iframe src="{inner.as_uri()}" width="360" height="700" style="border:0"></iframe>')
+    outer.write_text(f'{hear}<iframe src="{inner.as_uri()}" width="{width}" height="700" style="border:0"></iframe>')
     document, _ = browse(outer, tmp_path, "--dump-dom", "--virtual-time-budget=5000")
-    width, window = re.search(r"<title>(\d+) of (\d+)</title>", document).groups()
-    assert window == "360"
-    assert int(width) <= 360
+    window, *numbers = (float(number) for number in re.search(r"<title>([\d. ]+)</title>", document)[1].split())
+    assert window == width
+    return numbers
+
+
+def test_a_phone_need_not_scroll_sideways_but_for_figures(page, tmp_path):
+    table = "document.querySelector('.wide')"
+    what = ["document.documentElement.scrollWidth", f"{table}.scrollWidth - {table}.clientWidth"]
+    what += ["document.querySelector('img').clientWidth", "document.querySelector('img').naturalWidth"]
+    width, hidden, shown, own = measure(page, tmp_path, width=360, what=what)
+    assert width <= 360
+    assert hidden == 0
+    assert shown == min(own, 640)  # letters stay large enough to read
+
+
+def test_names_are_not_torn_on_a_desk(page, tmp_path):
+    heads = "document.querySelectorAll('.facts')[1].querySelectorAll('th')"
+    count, narrowest = measure(
+        page, tmp_path, width=1100, what=[f"{heads}.length", f"Math.min(...[...{heads}].map(head => head.clientWidth))"]
+    )
+    assert count == 3
+    assert narrowest >= 128  # 8 letters
 
 
 def test_it_prints_on_paper(page, tmp_path):
