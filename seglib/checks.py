@@ -17,6 +17,7 @@ from seglib.cases import Cases, find_cases
 from seglib.duplicates import SIDE, group_near_duplicates, make_thumbnail
 from seglib.errors import InputError, Problem
 from seglib.images import Scale, read_image, read_mask_levels
+from seglib.labels import describe_labels
 from seglib.mask_files import first_file, split_files
 from seglib.progress import track
 from seglib.scales import Values, choose_scale, measure_values
@@ -26,7 +27,8 @@ from seglib.traits import describe_colours, describe_image, describe_mask, is_gr
 MASK_SIDE = 32  # pixels of the small mask that shows where foreground lies
 KEPT_APART = {"thumbnail": SIDE, "small_mask": MASK_SIDE}  # squares, by their sides: too many for memory
 CHUNK = 1024  # rows at a time that are dictionaries, each of kilobytes
-WORKING = ("thumbnail", "small_mask", "digest", "levels", "between", "background_top", "image_trouble", "mask_trouble")
+WORKING = ("thumbnail", "small_mask", "digest", "background_top", "image_trouble", "mask_trouble")
+WORKING += ("levels", "between", "label_below", "marks")
 
 
 def find_scale(samples: pd.DataFrame) -> Scale:
@@ -60,10 +62,9 @@ def inspect_samples(samples: pd.DataFrame, *, scale: Scale) -> pd.DataFrame:
     Returns:
         The table with the columns of `measure_samples`, except ``group`` and ``case``, and besides ``thumbnail`` (of
         `duplicates`), ``digest`` (equal only for images of equal pixels), ``small_mask`` (float32, `MASK_SIDE` x
-        `MASK_SIDE`, mean of the mask over areas), ``levels`` (how many values the mask file holds), ``between`` (share
-        of its pixels that have neither its smallest nor its largest value), ``background_top`` (the largest value that
-        was read as background), ``image_trouble`` and ``mask_trouble`` (a `Problem`, or None). What could not be read
-        is missing. Thumbnails and small masks are each a `scratch.Row`, as memory may be too small for them all.
+        `MASK_SIDE`, mean of the mask over areas), what `labels.describe_labels` says, ``background_top`` (the largest
+        value that was read as background), ``image_trouble`` and ``mask_trouble`` (a `Problem`, or None). What could
+        not be read is missing. Thumbnails and small masks are each a `scratch.Row`, as memory may be too small for all.
     """
     return _collect(partial(_inspect_sample, scale=scale), samples, "checking samples")
 
@@ -93,7 +94,7 @@ def check_samples(samples: pd.DataFrame, *, scale: Scale) -> pd.DataFrame:
     """
     table = inspect_samples(samples, scale=scale)
     _refuse_troubles([*table["image_trouble"], *table["mask_trouble"]])
-    refuse_empty(table)
+    refuse_uniform(table)
     return table
 
 
@@ -167,17 +168,23 @@ def _keep_usable(table: pd.DataFrame) -> pd.DataFrame:
     return table[table[troubles].isna().all(axis=1)].reset_index(drop=True)
 
 
-def refuse_empty(table: pd.DataFrame) -> None:
-    """Stop where no mask of a table of `inspect_samples` has any foreground.
+def refuse_uniform(table: pd.DataFrame) -> None:
+    """Stop where no mask of a table of `inspect_samples` has any foreground, or none any background.
 
     Raises:
-        InputError: if all masks that could be read are empty.
+        InputError: if all masks that could be read are empty, or all are full.
     """
     share = table["mask_share"].dropna() if "mask_share" in table else table["mask_trouble"][:0]
     if len(share) and not (share > 0).any():
         folder = first_file(table["mask_path"].iloc[0]).parent
         raise InputError(
             f"all {len(share)} masks in {folder} are empty; there is nothing to learn, put the real masks there"
+        )
+    if len(share) and (share == 1).all():
+        folder = first_file(table["mask_path"].iloc[0]).parent
+        raise InputError(
+            f"all {len(share)} masks in {folder} cover all of their images, as no pixel of them is 0; save them anew "
+            "with 0, or black, where background is"
         )
 
 
@@ -241,18 +248,12 @@ def _inspect_sample(row: dict[str, Any], scale: Scale) -> dict[str, Any]:
         files = split_files(row["mask_path"])
         return row | {"mask_trouble": _unreadable(next(file for file in files if str(error).startswith(file)), error)}
     mask = (plane > background_top).astype(np.uint8)
-    row |= {"mask_trouble": None, "background_top": float(background_top), **_describe_levels(plane)}
-    row |= describe_mask(mask)
+    row |= {"mask_trouble": None, "background_top": float(background_top)}
+    row |= describe_labels(row["mask_path"], plane, background_top) | describe_mask(mask)
     row["small_mask"] = cv2.resize(mask.astype(np.float32), (MASK_SIDE, MASK_SIDE), interpolation=cv2.INTER_AREA)
     if image is not None and image.shape[:2] != mask.shape:
         return row | {"mask_trouble": Problem.of_sizes(first_file(row["mask_path"]), mask.shape, image.shape[:2])}
     return row | (describe_colours(image, mask) if image is not None else {})
-
-
-def _describe_levels(plane: np.ndarray) -> dict[str, float]:
-    values = np.unique(plane)
-    inside = (plane != values[0]) & (plane != values[-1]) if len(values) > 2 else np.zeros(1)
-    return {"levels": len(values), "between": float(inside.mean())}
 
 
 def _unreadable(path: str, error: InputError) -> Problem:

@@ -194,7 +194,7 @@ def _is_fetched(data: str | None) -> bool:
 
 def _check_data(data_dir: Path, *, with_test: bool) -> pd.DataFrame:
     """The training samples, after everything that will be read was read once; stops at what cannot work."""
-    from seglib import checks, samples, submission, trees
+    from seglib import checks, labels, samples, submission, trees
 
     train = samples.list_samples(data_dir)
     test = samples.list_test_images(data_dir) if with_test else None
@@ -203,7 +203,8 @@ def _check_data(data_dir: Path, *, with_test: bool) -> pd.DataFrame:
     for folder in trees.find_unused(data_dir):
         print(f"{folder} holds images that are not used")
     scale = checks.find_scale(train)
-    checks.check_samples(train, scale=scale)
+    for problem in labels.judge_labels(checks.check_samples(train, scale=scale)):
+        print(problem.sentence)
     if test is not None:
         checks.measure_test_images(test, scale=scale)
     print(f"{data_dir}: {len(train)} training images" + (f", {len(test)} test images" if test is not None else ""))

@@ -200,6 +200,25 @@ def read_mask_levels(path: str | Path) -> tuple[np.ndarray, float]:
     return union.view(np.uint8), 0
 
 
+def read_mask_colours(path: str | Path) -> np.ndarray | None:
+    """The colours of a mask as they are stored; None where it has none.
+
+    Args:
+        path: of one file, as for `read_mask`.
+
+    Returns:
+        uint8 (H, W, 3).
+
+    Raises:
+        InputError: as `read_mask`.
+    """
+    with _opened(path) as (_, header):
+        if header.image is not None and header.image.mode in ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B"):
+            return None
+    colours = _colours(_decode(path)[0])
+    return None if colours.shape[2] < 3 or colours.dtype != np.uint8 or are_gray(colours) else colours
+
+
 def _read_levels(path: str | Path) -> tuple[np.ndarray, float]:
     pixels, kind = _decode(path)
     if pixels.dtype.kind == "f":

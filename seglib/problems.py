@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 
 from seglib.cases import Cases, describe_cases, label_others
-from seglib.checks import drop_working, find_sample_cases, find_scale, inspect_images, inspect_samples, refuse_empty
+from seglib.checks import drop_working, find_sample_cases, find_scale, inspect_images, inspect_samples, refuse_uniform
 from seglib.duplicates import find_pairs, iterate_pairs
 from seglib.errors import InputError, Problem
 from seglib.folds import GROUPS_NAME, find_groups, read_folds, read_groups
 from seglib.images import read_mask
+from seglib.labels import judge_labels
 from seglib.mask_files import first_file, split_files
 from seglib.oddities import find_exchanged, find_inverted, find_odd_images
 from seglib.samples import find_test_images, is_called_alike, pair_samples
@@ -50,6 +51,9 @@ KINDS = {
     "inverted masks": Kind("warning", False),
     "odd image": Kind("warning", True),
     "near-duplicate": Kind("warning", False),
+    "label read as background": Kind("warning", False),
+    "read unlike the others": Kind("warning", False),
+    "several classes": Kind("warning", False),
     "more than two values": Kind("warning", False),
     "touches the border": Kind("warning", False),
     "possible cases": Kind("warning", False),
@@ -93,7 +97,7 @@ def inspect_data(data_dir: Path, *, folds: Path | None = None) -> Findings:
         raise InputError(f"{data_dir} holds no training images; add some, or name another folder")
     scale = find_scale(samples)
     train, test = inspect_samples(samples, scale=scale), inspect_images(images, scale=scale)
-    refuse_empty(train)
+    refuse_uniform(train)
     cases = find_sample_cases(train)
     found = [*unpaired, *misnamed, *judge_samples(train, test), *_judge_groups(data_dir, samples, train, cases)]
     found += [
@@ -309,7 +313,7 @@ def _judge_masks(train: pd.DataFrame) -> list[Problem]:
     if whole.empty:
         return []
     inverted = find_inverted(whole)
-    found = find_exchanged(whole)
+    found = [*find_exchanged(whole), *judge_labels(whole)]
     for row, upside_down in zip(whole.itertuples(), inverted, strict=True):
         path, share = first_file(row.mask_path), f"covers {100 * row.mask_share:.4g} % of the image"
         if row.mask_share == 0:

@@ -46,6 +46,8 @@ def plant_faults(data):
         _, path = sample()
         write(path, change(read_mask(path)))
         told(path, "more than two values")
+        if change is labelled:
+            told(path, "read unlike the others")
     for value, problem in ((0, "empty mask"), (0, "empty mask"), (255, "full mask"), (255, "full mask")):
         _, path = sample()
         write(path, np.full_like(read_mask(path), value))

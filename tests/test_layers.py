@@ -40,12 +40,14 @@ ALLOWED = {
     "traits": set(),
     "drift": {"traits"},
     "checks": LEAF
-    | {"mask_files", "cases", "duplicates", "images", "progress", "scales", "scratch", "ahead", "traits"},
+    | {"mask_files", "cases", "duplicates", "images", "labels", "progress", "scales", "scratch", "ahead", "traits"},
     "resolution": {"mask_files", "ahead", "config", "fingerprints", "images", "progress", "samples"},
     "orientation": {"mask_files", "ahead", "config", "fingerprints", "images", "progress", "samples"},
+    "labels": LEAF | {"images", "mask_files"},
     "oddities": LEAF | {"mask_files", "traits"},
     "problems": LEAF
-    | {"mask_files", "cases", "checks", "duplicates", "folds", "images", "oddities", "samples", "submission", "trees"},
+    | {"mask_files", "cases", "checks", "duplicates", "folds", "images", "labels", "oddities", "samples", "submission"}
+    | {"trees"},
     "fingerprints": {"ahead", "paths", "progress"},
     "cache": LEAF | {"mask_files", "fingerprints", "images", "progress", "scratch", "ahead"},
     "ahead": set(),

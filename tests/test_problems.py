@@ -46,7 +46,7 @@ def test_every_planted_fault_is_found_and_nothing_else_is_blamed(tmp_path):
     before = inspect_data(data).problems
     assert set(before["severity"]) == {"note"}
     planted = plant_faults(data)
-    assert len(planted) == 34
+    assert len(planted) == 35
     table = inspect_data(data).problems
     assert planted <= pairs_of(table)
     assert pairs_of(table) - planted <= pairs_of(before)
