@@ -191,3 +191,6 @@ def _add_order(command: argparse.ArgumentParser) -> None:
     """How the run lengths of a CSV count."""
     command.add_argument("--by-rows", action="store_true", help="run lengths go along the rows")
     command.add_argument("--zero-based", action="store_true", help="run starts are counted from 0")
+    command.add_argument(
+        "--relative", action="store_true", help="run starts are counted from the end of the run before"
+    )

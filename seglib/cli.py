@@ -12,6 +12,8 @@ import pandas as pd
 from seglib import config, errors, paths
 from seglib.arguments import parse_words
 
+SAID_AT_MOST = 6  # values named in a line
+
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command.
@@ -278,16 +280,22 @@ def _decode(arguments: argparse.Namespace) -> None:
     if unclear:
         raise errors.InputError(f"--where {unclear[0]} cannot be; write COLUMN=VALUE, such as class=stomach")
     where = dict(pair.split("=", 1) for pair in arguments.where)
-    how = {name: getattr(arguments, name) for name in ("column", "rest_empty", "by_rows", "zero_based")}
+    how = {name: getattr(arguments, name) for name in ("column", "rest_empty", "by_rows", "zero_based", "relative")}
     out = Path(arguments.out).absolute()
     found = decoding.decode_masks(Path(arguments.table), Path(arguments.images), out, where=where, **how)
     print(f"masks       {out}: {found.masks}, of which {found.empty} are empty")
     if found.others:
         plural = "s" if found.others > 1 else ""
         print(f"passed over {found.others} row{plural} about images that are not in {arguments.images}")
+    if found.joined:
+        name, values = found.joined
+        few = ", ".join(values[:SAID_AT_MOST]) + (", ..." if len(values) > SAID_AT_MOST else "")
+        print(f"joined      rows of {len(values)} values of {name} ({few}); --where {name}={values[-1]} takes one")
     if found.torn:
         other = "without --by-rows" if arguments.by_rows else "--by-rows"
         print(f"look        the masks seem torn; delete them and try {other}")
+    if found.untold:
+        print("look        all images are square, so the direction could not be told: look at a few masks")
 
 
 def _compare(arguments: argparse.Namespace) -> None:

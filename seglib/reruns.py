@@ -14,7 +14,8 @@ from seglib.images import Scale
 from seglib.mounts import is_hidden_rerun
 from seglib.probabilities import Member, predict_member_maps
 from seglib.samples import find_test_images, list_test_images
-from seglib.submission import find_template, match_ids, read_template
+from seglib.submission import find_template, read_template
+from seglib.tables import match_ids
 
 Failures = dict[str, str]  # sample_id -> why it cannot be predicted
 SAID_AT_MOST = 5  # failures named one by one

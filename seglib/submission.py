@@ -1,7 +1,5 @@
 """Masks <-> run lengths <-> CSV; validation before anybody uploads it; scoring."""
 
-import os
-import re
 from collections import Counter
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,13 +8,12 @@ import numpy as np
 import pandas as pd
 
 from seglib.errors import InputError
-from seglib.images import SUFFIXES
 from seglib.masks import score_masks
 from seglib.mounts import is_kaggle
 from seglib.paths import write_text
+from seglib.tables import blank_nothing, match_id, match_ids, read_table
 
 DEFAULT_COLUMNS = ("id", "rle")
-NOTHING = frozenset({"", "-1", "nan", "none"})  # what competitions write for an empty mask
 
 
 def encode_rle(mask: np.ndarray, *, by_rows: bool = False, zero_based: bool = False) -> str:
@@ -95,6 +92,40 @@ def decode_runs(text: str, shape: tuple[int, int], *, by_rows: bool = False, zer
     return flat.reshape(shape, order="C" if by_rows else "F")
 
 
+def make_absolute(text: str, *, zero_based: bool = False) -> str:
+    """Run lengths as `decode_runs` takes them, of relative ones: each start counts from the end of the run before.
+
+    Args:
+        text: what is no list of pairs of whole numbers stays as it is.
+        zero_based: as what comes out is read; relative starts always count the pixels in between.
+
+    Example:
+        >>> make_absolute("2 3 1 1")
+        '3 3 7 1'
+    """
+    numbers = _parse(text)
+    if numbers is None or numbers.size % 2:
+        return text
+    pairs = numbers.reshape(-1, 2).copy()
+    pairs[:, 0] = np.cumsum(numbers)[::2] + (not zero_based)
+    return " ".join(map(str, pairs.ravel().tolist()))
+
+
+def seem_relative(rows: Iterable[tuple[str, int]]) -> bool:
+    """Whether run lengths are most likely relative: in most rows with several, starts go down and the sum fits.
+
+    Args:
+        rows: texts of run lengths, each with the number of pixels of its image.
+    """
+    several = relative = 0
+    for text, pixels in rows:
+        numbers = _parse(text)
+        if numbers is not None and numbers.size > 2:
+            several += 1
+            relative += bool((np.diff(numbers[::2]) <= 0).any() and numbers.sum() <= pixels)
+    return 2 * relative > several
+
+
 def count_foreground(text: str) -> int:
     """Pixels that a text of run lengths covers.
 
@@ -107,10 +138,9 @@ def count_foreground(text: str) -> int:
 
 def _split_runs(text: str, pixels: int, *, zero_based: bool) -> tuple[np.ndarray, np.ndarray]:
     """Starts, from 0, and lengths; all within the image."""
-    try:
-        numbers = np.array(text.split(), dtype=np.int64)
-    except (ValueError, OverflowError):
-        raise ValueError(f"run lengths must be whole numbers, not {text[:40]!r}") from None
+    numbers = _parse(text)
+    if numbers is None:
+        raise ValueError(f"run lengths must be whole numbers, not {text[:40]!r}")
     if numbers.size % 2:
         raise ValueError(f"run lengths come in pairs, but there are {numbers.size} numbers")
     starts, lengths = numbers[::2] - (not zero_based), numbers[1::2]
@@ -119,6 +149,14 @@ def _split_runs(text: str, pixels: int, *, zero_based: bool) -> tuple[np.ndarray
     if starts.size and (starts.min() < 0 or (lengths > pixels - starts).any()):
         raise ValueError(f"a run leaves the image of {pixels} pixels")
     return starts, lengths
+
+
+def _parse(text: str) -> np.ndarray | None:
+    """The whole numbers of a text; None where it holds something else."""
+    try:
+        return np.array(text.split(), dtype=np.int64)
+    except (ValueError, OverflowError):
+        return None
 
 
 def write_submission(path: Path, rle_by_id: Mapping[str, str], *, template: Path | None = None) -> pd.DataFrame:
@@ -188,38 +226,10 @@ def check_template(path: Path, images: Collection[str]) -> tuple[Sequence[str], 
     return columns, listed
 
 
-def match_ids(ids: Iterable[str], known: Container[str]) -> list[str]:
-    """The images that the ids of a submission mean: some competitions write them with the ending of the file.
-
-    Example:
-        >>> match_ids(["a", "b.png", "c.png"], {"a", "b"})
-        ['a', 'b', 'c']
-    """
-    return [_stem(name, known) for name in ids]
-
-
 def find_template(data_dir: Path) -> Path | None:
     """The ``sample_submission.csv`` of a data set, in any case, where there is one."""
     found = (entry for entry in sorted(data_dir.iterdir()) if entry.name.lower() == "sample_submission.csv")
     return next(found, None)
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """A CSV file of ids and run lengths, all of it text.
-
-    Raises:
-        InputError: if the file is missing, is no CSV, or has fewer than two columns.
-    """
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except FileNotFoundError:
-        raise InputError(f"there is no file {path}; check its spelling") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not a CSV file ({error}); it needs two columns, such as id,rle") from None
-    if table.shape[1] < 2:
-        other = "; write commas between its columns" if re.search(r"[;\t|]", str(table.columns[0])) else ""
-        raise InputError(f"{path} has {table.shape[1]} column(s){other}; it needs two, such as id,rle")
-    return table
 
 
 def read_submission(path: Path) -> dict[str, str]:
@@ -299,7 +309,7 @@ def _score_pairs(stems: list[str], pairs: Iterable[tuple[np.ndarray, np.ndarray]
 
 def _decode_row(path: Path, name: str, text: str, size: tuple[int, int], order: dict[str, bool]) -> np.ndarray:
     try:
-        return decode_rle("" if text.strip().lower() in NOTHING else text, size, **order)
+        return decode_rle(blank_nothing(text), size, **order)
     except ValueError as error:
         raise InputError(f"{path}, row {name}: {error}; the mask is {size[0]} x {size[1]} pixels") from None
 
@@ -308,12 +318,6 @@ def _find_stems(path: Path, ids: Iterable[str], known: Container[str]) -> dict[s
     """The rows by the stems of their images."""
     by_stem: dict[str, str] = {}
     for name in ids:
-        if (first := by_stem.setdefault(_stem(name, known), name)) != name:
+        if (first := by_stem.setdefault(match_id(name, known), name)) != name:
             raise InputError(f"{path} has two rows for one image, {first} and {name}; keep one")
     return by_stem
-
-
-def _stem(name: str, known: Container[str]) -> str:
-    """The image an id means: some competitions write ids with the file's ending, some without."""
-    stem, ending = os.path.splitext(name)
-    return stem if name not in known and ending.lower() in SUFFIXES else name

@@ -4,10 +4,10 @@ import pandas as pd
 import pytest
 
 from seglib.cli import main
-from seglib.decoding import Decoded, decode_masks
+from seglib.decoding import Decoded, Joined, decode_masks
 from seglib.errors import InputError
 from seglib.images import read_mask
-from seglib.submission import decode_rle, decode_runs, encode_rle
+from seglib.submission import decode_rle, decode_runs, encode_rle, make_absolute, seem_relative
 
 
 @pytest.fixture
@@ -62,6 +62,84 @@ def test_one_class_of_several_is_chosen_by_another_column(images, tmp_path):
     assert np.array_equal(read_mask(tmp_path / "both" / "b.png"), disc(40, 15) | disc(10, 15))
 
 
+def make_relative(mask):
+    """As the pneumothorax challenge counts: the pixels since the end of the run before."""
+    pairs = np.array(encode_rle(mask, zero_based=True).split(), dtype=int).reshape(-1, 2)
+    ends = np.concatenate([[0], pairs.sum(axis=1)[:-1]])
+    return " ".join(map(str, np.column_stack([pairs[:, 0] - ends, pairs[:, 1]]).ravel()))
+
+
+@pytest.mark.parametrize("zero_based", [False, True])
+def test_relative_run_lengths_are_read_where_they_are_said_to_be_and_refused_elsewhere(images, tmp_path, zero_based):
+    one, two = disc(10, 10), disc(14, 20)
+    rows = [("a", make_relative(one)), ("b", " -1"), ("a", make_relative(two)), ("c", make_relative(one))]
+    table = write(tmp_path / "t.csv", rows)
+    decode_masks(table, images, tmp_path / "m", relative=True, zero_based=zero_based)
+    assert np.array_equal(read_mask(tmp_path / "m" / "a.png"), one | two)
+    assert np.array_equal(read_mask(tmp_path / "m" / "c.png"), one)
+    with pytest.raises(InputError, match=r"t\.csv: the starts of most rows go down, as in .*; say --relative"):
+        decode_masks(table, images, tmp_path / "n")
+
+
+def test_a_few_rows_out_of_order_or_objects_joined_in_a_row_are_not_taken_for_relative_ones(images, tmp_path):
+    one, two = encode_rle(disc(10, 10)), encode_rle(disc(30, 20))
+    swapped = " ".join(np.array(one.split()).reshape(-1, 2)[::-1].ravel())
+    table = write(tmp_path / "t.csv", [("a", one), ("a", two), ("b", swapped), ("c", two)])
+    decode_masks(table, images, tmp_path / "m")
+    assert np.array_equal(read_mask(tmp_path / "m" / "b.png"), disc(10, 10))
+    assert not seem_relative([(f"{two} {one}", 1500)])  # it goes down, but the numbers are too large for gaps
+    assert not seem_relative([("9 3", 1500), ("x", 1500), ("", 1500)])
+    assert seem_relative([("9 3 2 1", 1500), ("1 3 2 1 2 1", 1500)])
+
+
+@pytest.mark.parametrize("text", ["1 2 3", "a b", ""])
+def test_what_is_no_list_of_runs_is_left_for_the_decoder_to_refuse(text):
+    assert make_absolute(text) == text
+
+
+def test_classes_that_are_joined_are_named_and_numbers_of_objects_are_none(images, tmp_path):
+    rows = [(name, kind, "u", number, "1 3") for number, (name, kind) in enumerate((n, k) for n in "abc" for k in "yx")]
+    table = write(tmp_path / "t.csv", rows, ("id", "class", "hospital", "number", "rle"))
+    assert decode_masks(table, images, tmp_path / "m").joined == Joined("class", ["x", "y"])
+    assert decode_masks(table, images, tmp_path / "x", where={"class": "x"}).joined is None
+
+
+def test_a_class_behind_the_name_of_a_file_is_a_column(images, tmp_path):
+    rows = [(f"{n}.jpg_{kind}", encode_rle(disc(x, 15))) for n in "abc" for kind, x in ((1, 10), (2, 40))]
+    table = write(tmp_path / "t.csv", rows, ("ImageId_ClassId", "EncodedPixels"))
+    assert decode_masks(table, images, tmp_path / "both").joined == Joined("ClassId", ["1", "2"])
+    decode_masks(table, images, tmp_path / "m", where={"ClassId": "2"})
+    assert np.array_equal(read_mask(tmp_path / "m" / "b.png"), disc(40, 15))
+    decode_masks(write(tmp_path / "u.csv", rows), images, tmp_path / "n", where={"class": "1"})
+    assert np.array_equal(read_mask(tmp_path / "n" / "b.png"), disc(10, 15))
+
+
+@pytest.mark.parametrize("call", ["case{0}_scan_1.png", "case{0}_day1_scan_1", "case{0}_case{0}_day1_scan_1_30_50"])
+def test_images_in_folders_of_patients_are_called_by_a_folder_or_by_all_of_them(tmp_path, call):
+    for case in (1, 2):
+        folder = tmp_path / "train" / f"case{case}" / f"case{case}_day1"
+        folder.mkdir(parents=True)
+        cv2.imwrite(str(folder / "scan_1_30_50.png"), np.zeros((30, 50), np.uint8))
+    table = write(tmp_path / "t.csv", [(call.format(case), f"{case} 7") for case in (1, 2)])
+    assert decode_masks(table, tmp_path / "train", tmp_path / "m").masks == 2
+    assert read_mask(tmp_path / "m" / "case2_case2_day1_scan_1_30_50.png")[:9, 0].tolist() == [0] + [1] * 7 + [0]
+    write(tmp_path / "t.csv", [("scan_1", "1 3")])  # which may be either
+    with pytest.raises(InputError, match="no row of .* says 'scan_1'"):
+        decode_masks(table, tmp_path / "train", tmp_path / "n")
+
+
+def test_of_square_images_it_is_said_that_nothing_tells_the_direction(images, tmp_path, capsys):
+    rows = [(name, encode_rle(mask)) for name, mask in MASKS.items()]
+    for name in ("d", "e"):
+        cv2.imwrite(str(images / f"{name}.png"), np.zeros((30, 30), np.uint8))
+        rows.append((name, "40 3"))
+    assert not decode_masks(write(tmp_path / "t.csv", rows), images, tmp_path / "m").untold
+    for name in MASKS:
+        (images / f"{name}.png").unlink()
+    assert main(["decode", str(tmp_path / "t.csv"), str(images), "--out", str(tmp_path / "n")]) == 0
+    assert "all images are square, so the direction could not be told" in capsys.readouterr().out
+
+
 def test_images_without_a_row_are_a_mistake_unless_they_are_meant(images, tmp_path):
     table = write(tmp_path / "t.csv", [("a", "1 3"), ("elsewhere", "1 2"), ("elsewhere", "9 2")])
     with pytest.raises(InputError, match=r"no row for b \(2 such in .*Image\); .* say --rest-empty"):
@@ -99,7 +177,14 @@ def test_the_column_of_run_lengths_is_told_by_its_name_or_is_the_only_one(images
         ([("a", "1 3"), ("b", "1400 200"), ("c", "")], ("id", "rle"), {}, r"t.csv, b: a run leaves .* is 30 x 50"),
         ([("a", "1 3"), ("b", "1"), ("c", "")], ("id", "rle"), {}, "b: run lengths come in pairs"),
         ([], ("id", "rle"), {}, "t.csv has a head and no rows"),
-        ([("a.jpg_1", "1 3"), ("a.jpg_2", "9 3")], ("id", "rle"), {}, "no row of .* is about .* says 'a.jpg_1'"),
+        ([("a!1", "1 3"), ("a!2", "9 3")], ("id", "rle"), {}, "no row of .* is about .* says 'a!1'"),
+        (
+            [("1 3 " * 50, "a")],
+            ("rle", "id"),
+            {},
+            r"no row of .* says '1 3 [1 3]{30,33}\.\.\.', and the first image is a",
+        ),
+        ([("a.jpg_1", "1 3")], ("x_kind", "rle"), {"where": {"class": "1"}}, "no column class; it has x, kind, rle"),
         ([("x", "1 3")], ("id", "rle"), {}, "no row of .*t.csv is about .* says 'x', and the first image is a"),
         ([("a", "1 3", "2")], ("id", "one", "two"), {}, "which column .* say --column, one of one, two"),
         ([("a", "1 3", "2")], ("id", "rle", "mask"), {}, "which column .* one of rle, mask"),
@@ -145,6 +230,12 @@ def test_the_command_says_what_it_wrote_and_what_to_look_at(images, tmp_path, ca
     assert f"masks       {tmp_path / 'm'}: 3, of which 2 are empty" in said
     assert "passed over 1 row about images that are not in" in said
     assert "seem torn; delete them and try without --by-rows" in said
+    assert main(["decode", str(table), str(images), "--out", str(tmp_path / "n"), "--rest-empty"]) == 0
+    assert "joined" not in capsys.readouterr().out
+    write(table, [(name, kind, "1 3") for name in "abc" for kind in "opqrstu"], ("id", "class", "rle"))
+    assert main(["decode", str(table), str(images), "--out", str(tmp_path / "o")]) == 0
+    said = capsys.readouterr().out
+    assert "joined      rows of 7 values of class (o, p, q, r, s, t, ...); --where class=u takes one" in said
     assert main([*words, "--where", "class"]) == 2
     assert "write COLUMN=VALUE" in capsys.readouterr().err
     assert main(words) == 2
