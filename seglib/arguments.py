@@ -175,6 +175,12 @@ def _add_decode(commands: Any) -> None:
     command.add_argument("table", metavar="CSV", help="its first column names the images")
     command.add_argument("images", metavar="IMAGES", help="the folder with the images")
     command.add_argument("--out", metavar="DIR", required=True, help="folder of the masks, such as Train/Mask; new")
+    command.add_argument("--rest-empty", action="store_true", help="images without a row get an empty mask")
+    _add_order(command)
+
+
+def _add_order(command: argparse.ArgumentParser) -> None:
+    """Which run lengths of a CSV are meant, and how they count."""
     command.add_argument("--column", metavar="NAME", help="that of the run lengths (default: told by its name)")
     command.add_argument(
         "--where",
@@ -183,12 +189,6 @@ def _add_decode(commands: Any) -> None:
         default=[],
         help="only rows with this value, such as class=stomach; repeatable",
     )
-    command.add_argument("--rest-empty", action="store_true", help="images without a row get an empty mask")
-    _add_order(command)
-
-
-def _add_order(command: argparse.ArgumentParser) -> None:
-    """How the run lengths of a CSV count."""
     command.add_argument("--by-rows", action="store_true", help="run lengths go along the rows")
     command.add_argument("--zero-based", action="store_true", help="run starts are counted from 0")
     command.add_argument(

@@ -13,6 +13,7 @@ from seglib import config, errors, paths
 from seglib.arguments import parse_words
 
 SAID_AT_MOST = 6  # values named in a line
+MUCH_BETTER = 0.2  # of the mean Dice in the other direction
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -256,33 +257,65 @@ def _phantoms(arguments: argparse.Namespace) -> None:
 
 
 def _score(arguments: argparse.Namespace) -> None:
-    from seglib import images, samples, submission, summaries
+    from seglib import images, scoring, summaries
 
-    truth_dir = Path(arguments.truth)
-    if not truth_dir.is_dir():
-        raise errors.InputError(f"there is no folder {truth_dir}; name the folder that holds the reference masks")
-    truth = samples.list_masks(truth_dir)
-    if not truth:
-        raise errors.InputError(f"{truth_dir} holds no masks; name the folder that does")
-    order = {"by_rows": arguments.by_rows, "zero_based": arguments.zero_based}
-    scores = submission.score_submission(Path(arguments.submission), truth, images.read_mask, **order)
+    truth = _list_truth(Path(arguments.truth))
+    rows = {"column": arguments.column, "where": _parse_where(arguments.where)}
+    submitted = scoring.read_submitted(Path(arguments.submission), truth, **rows, **_name_order(arguments))
+    scores = scoring.score_submission(submitted, truth, images.read_mask)
     summary = summaries.summarise_scores(scores)
     for name, text in summaries.describe_scores(summary).items():
         print(f"{text}\n    {summaries.DEFINITIONS[name]}")
     if arguments.json:
         paths.write_text(Path(arguments.json), json.dumps(summary, indent=2) + "\n")
+    ours, theirs = scoring.compare_directions(submitted, truth, images.read_mask)
+    if theirs >= ours + MUCH_BETTER:
+        other = _name_other_direction(arguments)
+        print(f"look: {other}, the Dice of the first images is {theirs:.4f} instead of {ours:.4f}")
+
+
+def _list_truth(folder: Path) -> dict[str, str]:
+    """The reference masks of a folder by image stem, at least one."""
+    from seglib import samples
+
+    if not folder.is_dir():
+        raise errors.InputError(f"there is no folder {folder}; name the folder that holds the reference masks")
+    try:
+        truth = samples.list_masks(folder)
+    except errors.InputError:
+        train, test = (paths.find_part(folder, *words) for words in (("train", "training"), ("test", "testing")))
+        masks = train and paths.find_part(train, "mask")
+        if masks and not (test and paths.find_part(test, "mask")):
+            raise errors.InputError(
+                f"{test or folder} holds no masks; add them, or name those of the training images: {masks}"
+            ) from None
+        raise
+    if not truth:
+        raise errors.InputError(f"{folder} holds no masks; name the folder that does")
+    return truth
+
+
+def _parse_where(pairs: Sequence[str]) -> dict[str, str]:
+    unclear = [pair for pair in pairs if "=" not in pair]
+    if unclear:
+        raise errors.InputError(f"--where {unclear[0]} cannot be; write COLUMN=VALUE, such as class=stomach")
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+def _name_order(arguments: argparse.Namespace) -> dict[str, bool]:
+    return {name: getattr(arguments, name) for name in ("by_rows", "zero_based", "relative")}
+
+
+def _name_other_direction(arguments: argparse.Namespace) -> str:
+    return "without --by-rows" if arguments.by_rows else "with --by-rows"
 
 
 def _decode(arguments: argparse.Namespace) -> None:
     from seglib import decoding
 
-    unclear = [pair for pair in arguments.where if "=" not in pair]
-    if unclear:
-        raise errors.InputError(f"--where {unclear[0]} cannot be; write COLUMN=VALUE, such as class=stomach")
-    where = dict(pair.split("=", 1) for pair in arguments.where)
-    how = {name: getattr(arguments, name) for name in ("column", "rest_empty", "by_rows", "zero_based", "relative")}
+    how = {"column": arguments.column, "where": _parse_where(arguments.where), "rest_empty": arguments.rest_empty}
     out = Path(arguments.out).absolute()
-    found = decoding.decode_masks(Path(arguments.table), Path(arguments.images), out, where=where, **how)
+    found = decoding.decode_masks(Path(arguments.table), Path(arguments.images), out, **how, **_name_order(arguments))
     print(f"masks       {out}: {found.masks}, of which {found.empty} are empty")
     if found.others:
         plural = "s" if found.others > 1 else ""
@@ -292,8 +325,7 @@ def _decode(arguments: argparse.Namespace) -> None:
         few = ", ".join(values[:SAID_AT_MOST]) + (", ..." if len(values) > SAID_AT_MOST else "")
         print(f"joined      rows of {len(values)} values of {name} ({few}); --where {name}={values[-1]} takes one")
     if found.torn:
-        other = "without --by-rows" if arguments.by_rows else "--by-rows"
-        print(f"look        the masks seem torn; delete them and try {other}")
+        print(f"look        the masks seem torn; delete them and try {_name_other_direction(arguments)}")
     if found.untold:
         print("look        all images are square, so the direction could not be told: look at a few masks")
 

@@ -17,15 +17,7 @@ from seglib.images import image_size
 from seglib.progress import track
 from seglib.samples import list_images
 from seglib.submission import decode_runs, make_absolute, seem_relative
-from seglib.tables import (
-    blank_nothing,
-    find_column,
-    match_ids,
-    read_table,
-    require_column,
-    shorten_id,
-    split_classes,
-)
+from seglib.tables import blank_nothing, choose_rows, match_ids, shorten_id
 from seglib.trees import list_files
 
 LOOKED_AT = 20  # masks that tell whether runs go down the columns, and rows that tell whether they are relative
@@ -143,17 +135,7 @@ def _read_texts(
     path: Path, column: str | None, where: Mapping[str, str], images: pd.Series
 ) -> tuple[dict[str, list[str]], int, Joined | None]:
     """The rows of each image of the folder that has some, how many are about others, and what classes they join."""
-    table = read_table(path)
-    if table.empty:
-        raise InputError(f"{path} has a head and no rows; name the file that has some")
-    column = find_column(path, table.columns) if column is None else column
-    table = split_classes(table)
-    for name, value in where.items():
-        require_column(path, name, table)
-        table = table[table[name].str.strip() == value]
-        if table.empty:
-            raise InputError(f"{path} has no row where {name} is {value}; check its spelling")
-    require_column(path, column, table)
+    table, column = choose_rows(path, column, where)
     called = _call_images(images)
     stems = [called.get(name, name) for name in match_ids(table.iloc[:, 0].str.strip(), called)]
     ours = np.array([stem in images.index for stem in stems], dtype=bool)

@@ -1,17 +1,16 @@
-"""Masks <-> run lengths <-> CSV; validation before anybody uploads it; scoring."""
+"""Masks <-> run lengths <-> CSV; validation before anybody uploads it."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from seglib.errors import InputError
-from seglib.masks import score_masks
 from seglib.mounts import is_kaggle
 from seglib.paths import write_text
-from seglib.tables import blank_nothing, match_id, match_ids, read_table
+from seglib.tables import match_id, match_ids, read_table, shorten_id
 
 DEFAULT_COLUMNS = ("id", "rle")
 
@@ -219,9 +218,13 @@ def check_template(path: Path, images: Collection[str]) -> tuple[Sequence[str], 
         InputError: as ``read_template``; if it asks for another image, or for one twice.
     """
     columns, listed = read_template(path)
+    if twice := [name for name, count in Counter(listed).items() if count > 1]:
+        raise InputError(f"{path} lists {shorten_id(twice[0])!r} twice; keep one of the rows")
     for name, stem in zip(listed, match_ids(listed, images), strict=True):
         if stem not in images:
-            raise InputError(f"{path} asks for {name!r}, which is not among the test images; add it or mend the file")
+            raise InputError(
+                f"{path} asks for {shorten_id(name)!r}, which is not among the test images; add it or mend the file"
+            )
     _find_stems(path, listed, images)
     return columns, listed
 
@@ -241,7 +244,7 @@ def read_submission(path: Path) -> dict[str, str]:
     table = read_table(path)
     ids = [str(name) for name in table.iloc[:, 0]]
     if twice := [name for name, count in Counter(ids).items() if count > 1]:
-        raise InputError(f"{path} has two rows for {min(twice)}; keep one")
+        raise InputError(f"{path} has two rows for {shorten_id(min(twice))}; keep one")
     return dict(zip(ids, table.iloc[:, 1], strict=True))
 
 
@@ -260,58 +263,16 @@ def check_submission(path: Path, sizes: Mapping[str, tuple[int, int]], **order: 
     by_stem = _find_stems(path, rles, sizes)
     odd = sorted(set(by_stem) ^ set(sizes))
     if odd:
-        raise InputError(f"{path} and the test images disagree about {odd[0]}; predict again")
+        raise InputError(f"{path} and the test images disagree about {shorten_id(odd[0])}; predict again")
     for stem, size in sizes.items():
         _decode_row(path, by_stem[stem], rles[by_stem[stem]], size, order)
 
 
-def score_submission(
-    path: Path, truth: Mapping[str, str], read_mask: Callable[[str], np.ndarray], **order: bool
-) -> pd.DataFrame:
-    """Every image's Dice and IoU for anybody's submission.
-
-    Args:
-        path: the CSV file; its first column names the images (with or without ending), its second holds the runs, or
-            one of `NOTHING`.
-        truth: reference masks by image stem.
-        read_mask: what ``truth`` has -> uint8 (H, W) in {0, 1}.
-        **order: ``by_rows`` and ``zero_based``, as it was encoded.
-
-    Returns:
-        The table of ``masks.score_masks``.
-
-    Raises:
-        InputError: if there are no references, or a row is missing, unknown or cannot be decoded.
-    """
-    rles = read_submission(path)
-    by_stem = _find_stems(path, rles, truth)
-    odd = sorted(set(by_stem) ^ set(truth))
-    if odd:
-        which = "has no row for" if odd[0] in truth else "has a row for an image without reference,"
-        raise InputError(
-            f"{path} {which} {odd[0]} ({len(odd)} such in all); submission and truth must name the same images"
-        )
-    stems = sorted(truth)
-
-    def pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for stem in stems:
-            mask = read_mask(truth[stem])
-            yield _decode_row(path, by_stem[stem], rles[by_stem[stem]], mask.shape, order), mask
-
-    return _score_pairs(stems, pairs())
-
-
-def _score_pairs(stems: list[str], pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> pd.DataFrame:
-    """One pair at a time, so that memory holds one image however many there are."""
-    tables = [score_masks([stem], [pred], [mask]) for stem, (pred, mask) in zip(stems, pairs, strict=True)]
-    return pd.concat(tables, ignore_index=True)
-
-
 def _decode_row(path: Path, name: str, text: str, size: tuple[int, int], order: dict[str, bool]) -> np.ndarray:
     try:
-        return decode_rle(blank_nothing(text), size, **order)
+        return decode_rle(text, size, **order)
     except ValueError as error:
-        raise InputError(f"{path}, row {name}: {error}; the mask is {size[0]} x {size[1]} pixels") from None
+        raise InputError(f"{path}, row {shorten_id(name)}: {error}; the mask is {size[0]} x {size[1]} pixels") from None
 
 
 def _find_stems(path: Path, ids: Iterable[str], known: Container[str]) -> dict[str, str]:
@@ -319,5 +280,5 @@ def _find_stems(path: Path, ids: Iterable[str], known: Container[str]) -> dict[s
     by_stem: dict[str, str] = {}
     for name in ids:
         if (first := by_stem.setdefault(match_id(name, known), name)) != name:
-            raise InputError(f"{path} has two rows for one image, {first} and {name}; keep one")
+            raise InputError(f"{path} has two rows for one image, {shorten_id(first)} and {shorten_id(name)}; keep one")
     return by_stem

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -48,12 +48,32 @@ def find_column(path: Path, columns: Sequence[str]) -> str:
     return called[0]
 
 
-def require_column(path: Path, name: str, table: pd.DataFrame) -> None:
-    """Refuse a column that the table has not.
+def choose_rows(path: Path, column: str | None, where: Mapping[str, str]) -> tuple[pd.DataFrame, str]:
+    """The rows that are meant, as of `split_classes`, and the column of their run lengths.
+
+    Args:
+        path: the CSV file; its first column names the images.
+        column: that of the run lengths; None: as `find_column`.
+        where: values that other columns must have, such as one class of several.
 
     Raises:
-        InputError: naming those it has.
+        InputError: if the file or a column is missing, or no row is meant.
     """
+    table = read_table(path)
+    if table.empty:
+        raise InputError(f"{path} has a head and no rows; name the file that has some")
+    column = find_column(path, table.columns) if column is None else column
+    table = split_classes(table)
+    for name, value in where.items():
+        _require(path, name, table)
+        table = table[table[name].str.strip() == value]
+        if table.empty:
+            raise InputError(f"{path} has no row where {name} is {value}; check its spelling")
+    _require(path, column, table)
+    return table, column
+
+
+def _require(path: Path, name: str, table: pd.DataFrame) -> None:
     if name not in table:
         raise InputError(f"{path} has no column {name}; it has {', '.join(table)}")
 

@@ -173,6 +173,12 @@ def test_a_truth_without_masks_is_named(tmp_path, monkeypatch, stop, truth):
     assert "masks" in stop("score", "--truth", truth, "--submission", "s.csv")
 
 
+def test_a_data_set_without_test_masks_is_scored_by_those_it_has_if_they_are_named(copy, stop):
+    shutil.rmtree(Path(copy) / "Test" / "Mask")
+    said = stop("score", "--truth", copy, "--submission", "s.csv")
+    assert said.endswith(f"Test holds no masks; add them, or name those of the training images: {copy}/Train/Mask")
+
+
 def test_an_unknown_data_set_is_named(tmp_path, stop):
     assert "isic2016" in stop("get", "isic2017", "--out", tmp_path / "x")
 
@@ -187,8 +193,10 @@ def test_the_sentence_survives_a_full_process(copy, tmp_path):
     assert result.stderr.startswith("seglib: ")
 
 
-def write_scores(folder, names, dice):
+def write_scores(folder, names, dice, data_hash=None):
     folder.mkdir()
+    if data_hash:
+        (folder / "manifest.json").write_text(json.dumps({"data_hash": data_hash}))
     pd.DataFrame({"sample_id": names, "dice": dice, "iou": dice}).to_csv(folder / "scores.csv", index=False)
     return str(folder)
 
@@ -226,6 +234,9 @@ def test_runs_on_other_images_or_without_scores_are_not_compared(tmp_path, stop)
     second = write_scores(tmp_path / "b", ["v", "z"], [1, 1])
     assert "no image in common" in stop("compare", first, second)
     assert "run 04_evaluation first" in stop("compare", first, tmp_path / "c")
+    assert stop("compare", first, f"{first}/../a").endswith("are one run; name two different runs")
+    scores = tmp_path / "a" / "scores.csv"
+    assert stop("compare", second, scores) == f"seglib: {scores} is a file; name the folder of the run, {scores.parent}"
 
 
 def test_a_check_prints_problems_and_leaves_with_one(copy, tmp_path, capsys):

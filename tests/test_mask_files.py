@@ -21,7 +21,8 @@ from seglib.orders import Order, read_order, write_order
 from seglib.problems import inspect_data, list_left_out
 from seglib.resolution import prepare_sizes
 from seglib.samples import list_masks, list_samples, pair_samples
-from seglib.submission import encode_rle, score_submission
+from seglib.scoring import read_submitted, score_submission
+from seglib.submission import encode_rle
 
 SCALE = Scale(0, 255)
 
@@ -225,4 +226,4 @@ def test_a_submission_is_scored_against_all_files_of_a_reference(tmp_path):
     truth = list_masks(tmp_path)
     assert [len(split_files(path)) for path in truth.values()] == [2]
     pd.DataFrame({"id": ["a"], "rle": [encode_rle(read_mask(truth["a"]))]}).to_csv(tmp_path / "s.csv", index=False)
-    assert score_submission(tmp_path / "s.csv", truth, read_mask)["dice"].tolist() == [1]
+    assert score_submission(read_submitted(tmp_path / "s.csv", truth), truth, read_mask)["dice"].tolist() == [1]
