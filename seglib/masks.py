@@ -1,5 +1,6 @@
 """Masks against references -> a table of scores."""
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -61,14 +62,36 @@ def pair_scores(first: Path, second: Path) -> pd.DataFrame:
         of the second run's: a number from 0, another one for each image where neither says.
 
     Raises:
-        InputError: if a run has no scores yet, or they have no image in common.
+        InputError: if a run has no scores yet, they have no image in common, were made on different data as far as
+            their manifests tell, or are one.
     """
+    _refuse_pair(first, second)
     pairs = read_scores(first / "scores.csv").merge(
         read_scores(second / "scores.csv"), on="sample_id", suffixes=("_first", "_second"), validate="one_to_one"
     )
     if pairs.empty:
         raise InputError(f"{first} and {second} held out no image in common; compare runs with the same data and fold")
     return pairs.assign(group=merge_groups(*(_find_groups(run, pairs["sample_id"]) for run in (first, second))))
+
+
+def _refuse_pair(first: Path, second: Path) -> None:
+    for run in (first, second):
+        if run.is_file():
+            raise InputError(f"{run} is a file; name the folder of the run, {run.parent}")
+    if first.resolve() == second.resolve():
+        raise InputError(f"{first} and {second} are one run; name two different runs")
+    ours, theirs = _read_data_hash(first), _read_data_hash(second)
+    # hashes of another kind tell nothing: those of an earlier revision are of names and sizes only
+    if ours and theirs and ours != theirs and ours.startswith("sha256:") == theirs.startswith("sha256:"):
+        raise InputError(f"{first} and {second} were made on different data; compare runs on the same")
+
+
+def _read_data_hash(run: Path) -> str | None:
+    """What a run says its data was; None where it says nothing."""
+    try:
+        return str(json.loads((run / "manifest.json").read_text(encoding="utf-8"))["data_hash"])
+    except (OSError, KeyError, TypeError, ValueError):
+        return None
 
 
 def _find_groups(run: Path, sample_ids: pd.Series) -> np.ndarray:

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -44,8 +46,9 @@ def test_runs_are_compared_on_the_images_that_both_held_out(tmp_path):
     pairs = pair_scores(first, second)
     assert pairs["sample_id"].tolist() == ["001", "2"]
     assert (pairs["dice_second"] - pairs["dice_first"]).tolist() == pytest.approx([0.1, 0.3])
-    table = compare_runs(first, [second, first])
-    assert table["run"].tolist() == ["second", "first"]
+    same = write_scores(tmp_path / "same", {"001": 0.5, "2": 0.6, "only": 0.1})
+    table = compare_runs(first, [second, same])
+    assert table["run"].tolist() == ["second", "same"]
     assert table["images"].tolist() == [2, 3]
     assert table["difference"].tolist() == pytest.approx([0.2, 0])
     assert "chance" in table["verdict"][1]
@@ -72,11 +75,43 @@ def test_runs_without_an_image_in_common_cannot_be_compared(tmp_path):
         pair_scores(first, write_scores(tmp_path / "second", {"b": 0.9}))
 
 
+@pytest.mark.parametrize(
+    ("hashes", "is_refused"),
+    [
+        (("sha256:1", "sha256:2"), True),
+        (("sha256:1", "sha256:1"), False),
+        (("old1", "old2"), True),
+        (("old1", "sha256:1"), False),  # of names and sizes, of what the files hold: these tell nothing of each other
+        ((None, "sha256:1"), False),
+    ],
+)
+def test_runs_on_other_data_are_not_compared_by_names_that_are_alike(tmp_path, hashes, is_refused):
+    runs = [write_scores(tmp_path / str(number), {"a": 0.5}) for number in range(2)]
+    for run, data_hash in zip(runs, hashes, strict=True):
+        if data_hash:
+            (run / "manifest.json").write_text(json.dumps({"data_hash": data_hash}))
+    if is_refused:
+        with pytest.raises(InputError, match="0 and .*1 were made on different data; compare runs on the same"):
+            pair_scores(*runs)
+    else:
+        assert len(pair_scores(*runs)) == 1
+
+
+def test_a_run_is_not_compared_with_itself_and_is_named_by_its_folder(tmp_path):
+    run = write_scores(tmp_path / "run", {"a": 0.5})
+    (tmp_path / "link").symlink_to(run)
+    with pytest.raises(InputError, match="are one run; name two different runs"):
+        pair_scores(run, tmp_path / "link")
+    with pytest.raises(InputError, match=r"scores\.csv is a file; name the folder of the run, .*run"):
+        pair_scores(tmp_path / "link", run / "scores.csv")
+
+
 def test_a_run_that_cannot_be_compared_says_why_beside_those_that_can(tmp_path):
     """03_loss_curves compares runs before 04_evaluation has scored its own."""
     first = write_scores(tmp_path / "first", {"a": 0.5, "b": 0.7})
     strange = write_scores(tmp_path / "strange", {"c": 0.9})
-    table = compare_runs(first, [tmp_path / "unscored", first, strange])
+    other = write_scores(tmp_path / "other", {"a": 0.6, "b": 0.6})
+    table = compare_runs(first, [tmp_path / "unscored", other, strange])
     assert table["images"].tolist() == [0, 2, 0]
     assert table["difference"].isna().tolist() == [True, False, True]
     assert "run 04_evaluation first" in table["verdict"][0]
