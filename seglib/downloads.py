@@ -193,28 +193,40 @@ def _unpack(archive: Path, folder: Path, *, flat: bool) -> None:
     """Write the images of an archive under ``folder``, with or without the folders they lie in."""
     try:
         with zipfile.ZipFile(archive) as pack:
-            _refuse_unsafe(pack.infolist(), archive.stat().st_size)
-            for member in filter(_wanted, pack.infolist()):
+            _refuse_unsafe(pack.infolist())
+            wanted = list(filter(_wanted, pack.infolist()))
+            _refuse_large(archive, sum(member.file_size for member in wanted))
+            for member in wanted:
                 parts = PureWindowsPath(member.filename).parts
                 target = folder.joinpath(*parts[-1:] if flat else parts)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with pack.open(member) as source, target.open("wb") as sink:
                     shutil.copyfileobj(source, sink)
+    except InputError:
+        raise  # it is a ValueError, too
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
         archive.unlink()  # else the next run would trust it
         raise InputError(f"{archive.name} cannot be unpacked ({error}): run again to fetch it anew") from error
 
 
-def _refuse_unsafe(members: list[zipfile.ZipInfo], packed: int) -> None:
+def _refuse_unsafe(members: list[zipfile.ZipInfo]) -> None:
     for member in members:
         path = PureWindowsPath(member.filename)  # knows both kinds of slash, and drives
         if path.drive or path.root or ".." in path.parts:
             raise zipfile.BadZipFile(f"{member.filename!r} leads outside")
         if stat.S_ISLNK(member.external_attr >> 16):
             raise zipfile.BadZipFile(f"{member.filename!r} is a link")
-    size = sum(member.file_size for member in members)
+
+
+def _refuse_large(archive: Path, size: int) -> None:
+    """Refuse images of too many bytes when unpacked; the archive stays, as fetching it anew would change nothing."""
+    packed = archive.stat().st_size
+    limit = f"{MAX_BYTES / 1e9:g} GB" if size > MAX_BYTES else f"{MAX_RATIO} times its own {packed} bytes"
     if size > MAX_BYTES or size > MAX_RATIO * packed:
-        raise zipfile.BadZipFile(f"{packed} bytes would grow to {size}")
+        raise InputError(
+            f"the images in {archive} would fill {size} bytes, more than the limit of {limit}; unpack by hand what you "
+            "need of it, and name that folder"
+        )
 
 
 def _wanted(member: zipfile.ZipInfo) -> bool:

@@ -334,16 +334,26 @@ def test_an_archive_that_reaches_outside_is_refused_and_writes_nothing(tmp_path:
     assert files_in(tmp_path) == {}
 
 
-def test_a_zip_bomb_is_refused_before_it_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_zip_bomb_is_refused_before_it_grows_and_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bomb, large = tmp_path / "bomb.zip", tmp_path / "large.zip"
     bomb.write_bytes(zipped({"zeros.bmp": bytes(5_000_000)}))
     large.write_bytes(zipped({"noise.bmp": noise(1)}))
-    with pytest.raises(InputError, match="would grow to 5000000"):
+    with pytest.raises(
+        InputError, match=r"bomb\.zip would fill 5000000 bytes, more than the limit of 200 times its own"
+    ):
         downloads._unpack(bomb, tmp_path / "out", flat=True)
     monkeypatch.setattr(downloads, "MAX_BYTES", 19_999)
-    with pytest.raises(InputError, match="would grow to 20000"):
+    with pytest.raises(
+        InputError, match=r"would fill 20000 bytes, more than the limit of 1.9999e-05 GB; unpack by hand"
+    ):
         downloads._unpack(large, tmp_path / "out", flat=True)
-    assert files_in(tmp_path) == {}
+    assert sorted(files_in(tmp_path)) == ["bomb.zip", "large.zip"]
+
+
+def test_what_is_not_unpacked_does_not_count(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(zipped({"volumes.npy": bytes(9_000_000), "noise.bmp": noise(1)}))
+    downloads._unpack(tmp_path / "a.zip", tmp_path / "out", flat=True)
+    assert sorted(files_in(tmp_path / "out")) == ["noise.bmp"]
 
 
 def test_a_mask_without_its_image_or_an_image_without_its_mask_is_named(server: Server, tmp_path: Path) -> None:
