@@ -1,3 +1,4 @@
+import platform
 import subprocess
 import sys
 import zipfile
@@ -19,6 +20,16 @@ def write_wheel(folder, name="other-1.0-py3-none-any.whl", python=">=3.11", need
     with zipfile.ZipFile(folder / name, "w") as pack:
         pack.writestr(f"{'-'.join(name.split('-')[:2])}.dist-info/METADATA", "\n".join(lines) + "\n")
     return folder / name
+
+
+@pytest.mark.parametrize("name", ["python_version", "python_full_version"])
+@pytest.mark.parametrize("python", ["3.11", "3.13"])
+def test_what_a_wheel_needs_is_told_by_the_python_that_is_there(tmp_path, monkeypatch, name, python):
+    monkeypatch.setattr(platform, "python_version", lambda: f"{python}.0")
+    monkeypatch.setattr(platform, "python_version_tuple", lambda: (*python.split("."), "0"))
+    check_wheels([write_wheel(tmp_path, needs=(f"gone>=1; {name} < '3.12'", f"gone>=1; {name} >= '3.13'"))], THERE)
+    with pytest.raises(InputError, match="needs gone>=1"):
+        check_wheels([write_wheel(tmp_path, needs=(f"gone>=1; {name} >= '3.12'",))], THERE)
 
 
 def test_a_wheel_that_runs_with_what_is_there_passes(tmp_path):

@@ -19,6 +19,7 @@ from seglib.errors import InputError
 
 THERE = "constraints-kaggle.txt"  # in the project's root: the releases of Kaggle's image
 PYTHON_THERE = "3.12"
+MARKERS_THERE = {"extra": "", "python_version": PYTHON_THERE, "python_full_version": f"{PYTHON_THERE}.0"}
 
 
 def build_wheels(packages: Sequence[str], root: Path, folder: Path) -> list[Path]:
@@ -96,7 +97,7 @@ def check_wheels(wheels: Sequence[Path], there: dict[str, str]) -> None:
             raise InputError(f"{wheel.name} is made for one kind of machine; only wheels of pure Python can be sent")
         needs = [f"python{about['Requires-Python'] or ''}", *(about.get_all("Requires-Dist") or [])]
         for need in map(Requirement, needs):
-            if need.marker is None or need.marker.evaluate({"extra": ""}):
+            if need.marker is None or need.marker.evaluate(MARKERS_THERE):
                 _check_need(wheel, need, has)
 
 
