@@ -202,6 +202,8 @@ def _check_data(data_dir: Path, *, with_test: bool) -> pd.DataFrame:
     train = samples.list_samples(data_dir)
     test = samples.list_test_images(data_dir) if with_test else None
     if test is not None and (template := submission.find_template(data_dir)):
+        if template.parent != data_dir.absolute():
+            print(f"the submission will have the order and columns of {template}", flush=True)
         submission.check_template(template, set(test["sample_id"]))
     for folder in trees.find_unused(data_dir):
         print(f"{folder} holds images that are not used")

@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 
 from seglib.checks import drop_working, inspect_images, measure_test_images
+from seglib.errors import InputError
 from seglib.images import Scale
 from seglib.mounts import is_hidden_rerun
 from seglib.probabilities import Member, predict_member_maps
 from seglib.samples import find_test_images, list_test_images
 from seglib.submission import find_template, read_template
-from seglib.tables import match_ids
+from seglib.tables import match_ids, shorten_id
 
 Failures = dict[str, str]  # sample_id -> why it cannot be predicted
 SAID_AT_MOST = 5  # failures named one by one
@@ -33,21 +34,34 @@ def list_requested(data_dir: Path, *, scale: Scale) -> tuple[pd.DataFrame, Failu
         but is not there or cannot be read, and why. In a rerun with that file, images it does not ask for are left out.
 
     Raises:
-        InputError: outside a rerun, if there are no test images, or one cannot be read.
+        InputError: outside a rerun, if there are no test images, or one cannot be read; in a rerun, if none is there of
+            all that is asked for, as every mask would be empty.
     """
     if not is_hidden_rerun():
         return measure_test_images(list_test_images(data_dir), scale=scale), {}
     images, _ = find_test_images(data_dir)
     template = find_template(data_dir)
-    wanted = match_ids(read_template(template)[1], set(images["sample_id"])) if template else list(images["sample_id"])
+    wanted = _read_wanted(template, set(images["sample_id"])) if template else list(images["sample_id"])
     failures = dict.fromkeys(sorted(set(wanted) - set(images["sample_id"])), "is not among the test images")
     asked = images[images["sample_id"].isin(wanted)].reset_index(drop=True)
     table = inspect_images(asked, scale=scale)
     troubled = table[table["image_trouble"].notna()]
     failures |= {
-        name: str(trouble) for name, trouble in zip(troubled["sample_id"], troubled["image_trouble"], strict=True)
+        name: trouble.sentence for name, trouble in zip(troubled["sample_id"], troubled["image_trouble"], strict=True)
     }
     return drop_working(table), failures
+
+
+def _read_wanted(template: Path, images: set[str]) -> list[str]:
+    """What a template asks for, by the stems of the images."""
+    wanted = match_ids(read_template(template)[1], images)
+    if wanted and images.isdisjoint(wanted):
+        there = f"the first of {len(images)} test images is {min(images)}" if images else "there are no test images"
+        raise InputError(
+            f"{template} asks for none of the test images but for {shorten_id(wanted[0])}, and {there}; name the "
+            "folder that holds its images: data_dir = ..."
+        )
+    return wanted
 
 
 def predict_requested(

@@ -1,5 +1,6 @@
 """Masks <-> run lengths <-> CSV; validation before anybody uploads it."""
 
+import os
 from collections import Counter
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -7,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from seglib import mounts
 from seglib.errors import InputError
-from seglib.mounts import is_kaggle
 from seglib.paths import write_text
 from seglib.tables import match_id, match_ids, read_table, shorten_id
 
@@ -161,6 +162,8 @@ def _parse(text: str) -> np.ndarray | None:
 def write_submission(path: Path, rle_by_id: Mapping[str, str], *, template: Path | None = None) -> pd.DataFrame:
     """Write the submission, one row per test image; those that the template does not list come last.
 
+    Which template is used is said.
+
     Args:
         path: the CSV file.
         rle_by_id: the run lengths of every test image, by its stem.
@@ -171,6 +174,8 @@ def write_submission(path: Path, rle_by_id: Mapping[str, str], *, template: Path
         InputError: if the template cannot be read or names an image that was not predicted.
     """
     columns, listed = check_template(template, rle_by_id) if template else (DEFAULT_COLUMNS, [])
+    if template:
+        print(f"in the order and with the columns of {template}")
     stems = match_ids(listed, rle_by_id)
     unlisted = sorted(set(rle_by_id) - set(stems))
     rows = [(name, rle_by_id[stem]) for name, stem in zip([*listed, *unlisted], [*stems, *unlisted], strict=True)]
@@ -185,7 +190,7 @@ def hand_in(path: Path) -> Path | None:
     Returns:
         The copy; None elsewhere.
     """
-    if not is_kaggle():
+    if not mounts.is_kaggle():
         return None
     place = Path.cwd() / "submission.csv"
     write_text(place, path.read_text(encoding="utf-8"))
@@ -230,9 +235,23 @@ def check_template(path: Path, images: Collection[str]) -> tuple[Sequence[str], 
 
 
 def find_template(data_dir: Path) -> Path | None:
-    """The ``sample_submission.csv`` of a data set, in any case, where there is one."""
-    found = (entry for entry in sorted(data_dir.iterdir()) if entry.name.lower() == "sample_submission.csv")
-    return next(found, None)
+    """The ``sample_submission.csv`` of a data set, in any case, where there is one.
+
+    Archives are often unpacked with their images in a folder beside it: where the data folder has none, that of the
+    folder around it is taken; on Kaggle that of any folder around it, up to the mount.
+    """
+    folder = data_dir.absolute()
+    inside = [around for around in folder.parents if mounts.INPUTS in around.parents]
+    around = inside if mounts.is_kaggle() and mounts.INPUTS in folder.parents else [folder.parent]
+    return next((found for place in (folder, *around) if (found := _find_template_in(place))), None)
+
+
+def _find_template_in(folder: Path) -> Path | None:
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:  # a folder around the data that this user may not look into
+        return None
+    return next((folder / name for name in names if name.lower() == "sample_submission.csv"), None)
 
 
 def read_submission(path: Path) -> dict[str, str]:

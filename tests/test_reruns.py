@@ -62,20 +62,31 @@ def test_a_file_cut_short_is_a_failure_in_a_rerun_and_an_error_elsewhere(data, r
     images, failures = list_requested(data, scale=Scale(0, 255))
     assert images["sample_id"].tolist() == ["test_0000", "test_0002", "test_0003"]
     assert list(failures) == ["test_0001"]
-    assert path.name in failures["test_0001"]
+    assert failures["test_0001"].startswith(f"{path} ")
+    assert "Problem(" not in describe_failures(failures, 4)
     monkeypatch.delenv("KAGGLE_IS_COMPETITION_RERUN")
     with pytest.raises(InputError, match=path.name):
         list_requested(data, scale=Scale(0, 255))
 
 
-@pytest.mark.parametrize("ids", [(), ("a", "b")])
-def test_a_rerun_survives_that_there_are_no_test_images(data, rerun, members, ids):
+def test_a_rerun_survives_that_there_are_no_test_images_and_none_are_asked_for(data, rerun, members):
     shutil.rmtree(data / "Test")
-    ask_for(data, *ids)
+    ask_for(data)
     images, failures = list_requested(data, scale=Scale(0, 255))
     assert len(images) == 0
-    assert list(failures) == list(ids)
+    assert failures == {}
     assert list(predict_requested(members, images, failures)) == []
+
+
+def test_a_rerun_that_has_none_of_all_images_that_are_asked_for_fails(data, rerun):
+    ask_for(data, "test_0000.jpg_1", "test_0000.jpg_2")
+    with pytest.raises(
+        InputError, match=r"asks for none .* but for test_0000.jpg_1, and the first of 4 .* is test_0000;"
+    ):
+        list_requested(data, scale=Scale(0, 255))
+    shutil.rmtree(data / "Test")
+    with pytest.raises(InputError, match="and there are no test images; name the folder"):
+        list_requested(data, scale=Scale(0, 255))
 
 
 def test_one_image_that_cannot_be_predicted_costs_no_other(data, rerun, members, monkeypatch):

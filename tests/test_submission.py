@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -130,6 +132,38 @@ def test_the_template_is_found_in_any_case(tmp_path):
     assert find_template(tmp_path) is None
     (tmp_path / "Sample_Submission.csv").touch()
     assert find_template(tmp_path) == tmp_path / "Sample_Submission.csv"
+
+
+def test_at_home_the_template_may_lie_beside_the_data_and_no_further(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("KAGGLE_KERNEL_RUN_TYPE", raising=False)
+    data = tmp_path / "set" / "data"
+    data.mkdir(parents=True)
+    (tmp_path / "sample_submission.csv").touch()
+    assert find_template(data) is None
+    beside, own = tmp_path / "set" / "sample_submission.csv", data / "sample_submission.csv"
+    beside.write_text("ImageId,rle\na,\n")
+    assert find_template(data) == beside
+    monkeypatch.chdir(data)
+    assert find_template(Path(".")) == beside
+    write_submission(data / "s.csv", {"a": "1 1"}, template=beside)
+    assert capsys.readouterr().out == f"in the order and with the columns of {beside}\n"
+    own.touch()
+    assert find_template(data) == own
+
+
+def test_on_kaggle_the_template_is_looked_for_up_to_the_mount(tmp_path, monkeypatch):
+    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
+    monkeypatch.setattr("seglib.mounts.INPUTS", tmp_path / "input")
+    data = tmp_path / "input" / "competitions" / "slug" / "a" / "b"
+    data.mkdir(parents=True)
+    (tmp_path / "input" / "sample_submission.csv").touch()
+    assert find_template(data) is None
+    (data.parents[1] / "sample_submission.csv").touch()
+    assert find_template(data) == data.parents[1] / "sample_submission.csv"
+    made = tmp_path / "working" / "data"
+    made.mkdir(parents=True)
+    (made.parent / "sample_submission.csv").touch()
+    assert find_template(made) == made.parent / "sample_submission.csv"
 
 
 def test_ids_that_look_like_numbers_or_nothing_keep_their_text(tmp_path):
