@@ -125,6 +125,11 @@ def _add_kaggle(commands: Any) -> None:
     command.add_argument(
         "--dataset", metavar="OWNER/SLUG", action="append", default=[], help="images of a data set; repeatable"
     )
+    command.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        help="where the data lies among Kaggle's inputs, such as SLUG/data (default: found)",
+    )
     command.add_argument("--out", metavar="DIR", required=True, help="folder of what is sent, and of what comes back")
     command.add_argument("--name", metavar="NAME", help="in the titles on Kaggle (default: that of the run's folder)")
     command.add_argument("--only", metavar="NUMBERS", help="notebooks, such as 04,05")

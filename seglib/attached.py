@@ -12,7 +12,6 @@ from seglib import mounts
 from seglib.config import Config, find_difference
 from seglib.errors import InputError
 
-SEARCH_DEPTH = 5  # notebooks/owner/slug/outputs/run
 LEFT_BEHIND = {"cache", "figures", "report.html"}  # what this kernel makes anew, besides executed notebooks
 
 
@@ -71,7 +70,7 @@ def _says_why_not(run: Run, config: Config) -> str | None:
 
 def find_attached() -> list[Run]:
     """The runs among Kaggle's inputs that have a checkpoint."""
-    return [_read(folder) for folder in mounts.find_inputs(_is_run, depth=SEARCH_DEPTH)]
+    return [_read(folder) for folder in mounts.find_inputs(_is_run)]
 
 
 def _is_run(folder: Path) -> bool:

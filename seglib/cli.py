@@ -389,6 +389,7 @@ def _bundle(arguments: argparse.Namespace, out: Path) -> None:
         name=arguments.name or called.lower().replace("_", "-"),
         competition=arguments.competition,
         datasets=arguments.dataset,
+        data_dir=arguments.data_dir,
         only=arguments.only,
         hours=arguments.hours,
         parts=arguments.parts,

@@ -6,7 +6,8 @@ from pathlib import Path
 
 # where inputs are mounted; the variable is that of Kaggle's own kagglehub, and lets another folder play the part
 INPUTS = Path(os.environ.get("KAGGLE_CACHE_MOUNT_FOLDER") or "/kaggle/input")
-SEARCH_DEPTH = 4  # folders below INPUTS: datasets/owner/slug/folder
+SEARCH_DEPTH = 4  # folders below each mount
+KINDS = {"competitions": 2, "datasets": 3, "notebooks": 3, "models": 3}  # folders down to a mount: datasets/owner/slug
 SAID_AT_MOST = 12  # folders named in a message
 
 
@@ -20,13 +21,13 @@ def is_hidden_rerun() -> bool:
     return bool(os.environ.get("KAGGLE_IS_COMPETITION_RERUN"))
 
 
-def find_inputs(is_wanted: Callable[[Path], bool], *, depth: int = SEARCH_DEPTH) -> list[Path]:
+def find_inputs(is_wanted: Callable[[Path], bool]) -> list[Path]:
     """The folders among the inputs for which ``is_wanted`` holds, the least deep first, each once.
 
     Nothing is looked for inside such a folder. Two names of one folder count once.
     """
     found: dict[Path, Path] = {}
-    for folder in _walk(INPUTS, is_wanted, depth):
+    for folder in _walk(is_wanted):
         if is_wanted(folder):
             found.setdefault(folder.resolve(), folder)
     return list(found.values())
@@ -34,28 +35,42 @@ def find_inputs(is_wanted: Callable[[Path], bool], *, depth: int = SEARCH_DEPTH)
 
 def find_file(name: str) -> Path | None:
     """A file of this name among the inputs; None where there is none."""
-    found = (folder / name for folder in _walk(INPUTS, lambda _: False, SEARCH_DEPTH) if (folder / name).is_file())
+    found = (folder / name for folder in _walk(lambda _: False) if (folder / name).is_file())
     return next(found, None)
+
+
+def find_mounted(folder: Path) -> Path | None:
+    """A folder of the inputs by its relative name, which begins with a mount in either layout; None: there is none.
+
+    ``slug/data`` is also ``competitions/slug/data`` and ``datasets/owner/slug/data``, and ``owner/slug/data`` the last.
+    """
+    places = [INPUTS, *(INPUTS / kind for kind in KINDS), *_list_folders(INPUTS / "datasets")]
+    return next((place / folder for place in places if (place / folder).exists()), None)
 
 
 def describe_inputs() -> str:
     """What the inputs hold, in words for a message: the folders that have no folder in them, a few of them."""
     if not INPUTS.is_dir():
         return f"{INPUTS}, which does not exist"
-    folders = list(_walk(INPUTS, lambda _: False, SEARCH_DEPTH))
+    folders = list(_walk(lambda _: False))
     parents = {folder.parent for folder in folders}
     ends = [str(folder.relative_to(INPUTS)) for folder in folders if folder not in parents]
     more = f" and {len(ends) - SAID_AT_MOST} more" if len(ends) > SAID_AT_MOST else ""
     return f"{INPUTS}, which holds {', '.join(ends[:SAID_AT_MOST]) or 'nothing'}{more}"
 
 
-def _walk(folder: Path, is_end: Callable[[Path], bool], depth: int) -> Iterator[Path]:
-    """The folders below ``folder``, level by level; those at an end are not entered."""
-    level = [folder]
-    for _ in range(depth):
+def _walk(is_end: Callable[[Path], bool]) -> Iterator[Path]:
+    """The folders of the inputs, level by level, `SEARCH_DEPTH` below each mount; those at an end are not entered."""
+    level = [INPUTS]
+    while level:
         level = [entry for parent in level for entry in _list_folders(parent)]
         yield from level
-        level = [entry for entry in level if not is_end(entry)]
+        level = [entry for entry in level if _count_below_mount(entry) < SEARCH_DEPTH and not is_end(entry)]
+
+
+def _count_below_mount(folder: Path) -> int:
+    parts = folder.relative_to(INPUTS).parts
+    return len(parts) - KINDS.get(parts[0], 1)
 
 
 def _list_folders(folder: Path) -> list[Path]:

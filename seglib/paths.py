@@ -9,6 +9,7 @@ from pathlib import Path
 from seglib import mounts
 from seglib.errors import InputError
 
+SAID_AT_MOST = 3  # folders named in a message
 UNFINISHED_NAME = ".unfinished"  # in the folder of a run or of a fold
 
 
@@ -53,10 +54,12 @@ def find_data_dir(data_dir: str | Path | None = None) -> Path:
     """The folder that holds ``Train/Image``.
 
     Looked for in this order: the argument, the variable ``SEGLIB_DATA``, Kaggle's inputs (by their tree, whatever they
-    are called), ``data/`` of the project.
+    are called; where none holds ``Train/Image``, one that holds ``images`` and ``masks`` itself), ``data/`` of the
+    project.
 
     Args:
-        data_dir: a folder; a relative one is taken from the working directory, else from the project's root.
+        data_dir: a folder; a relative one is taken from the working directory, else from the project's root, else from
+            Kaggle's inputs.
 
     Raises:
         InputError: if the named folder is missing or holds no such tree, or if none is found, or several among
@@ -65,16 +68,25 @@ def find_data_dir(data_dir: str | Path | None = None) -> Path:
     named = data_dir or os.environ.get("SEGLIB_DATA")
     if named:
         return _checked_data_dir(Path(named))
-    attached = mounts.find_inputs(_looks_like_data)
-    if len(attached) > 1:
-        names = " and ".join(map(str, attached))
-        raise InputError(f"{names} each hold Train/Image; name the one that is meant: data_dir = ...")
+    if attached := _find_attached():
+        return _absolute(attached)
     own = find_project_root() / "data"
-    for folder in (*attached, own):
-        if is_data_dir(folder):
-            return _absolute(folder)
+    if is_data_dir(own):
+        return _absolute(own)
     places = f"{mounts.describe_inputs()}, nor in {own}" if mounts.INPUTS.is_dir() else str(own)
     raise InputError(f"no data set was found in {places}; name the folder that holds Train/Image")
+
+
+def _find_attached() -> Path | None:
+    for looks_right, what in ((_looks_like_data, "Train/Image"), (_looks_flat, "images and masks")):
+        found = mounts.find_inputs(looks_right)
+        if len(found) > 1:
+            more = f" and {len(found) - SAID_AT_MOST} more" if len(found) > SAID_AT_MOST else ""
+            names = " and ".join(map(str, found[:SAID_AT_MOST])) + more
+            raise InputError(f"{names} each hold {what}; name the one that is meant: data_dir = ...")
+        if found:
+            return found[0]
+    return None
 
 
 def _looks_like_data(folder: Path) -> bool:
@@ -85,10 +97,19 @@ def _looks_like_data(folder: Path) -> bool:
         return False
 
 
+def _looks_flat(folder: Path) -> bool:
+    """Whether a folder holds images to train on and their masks without a ``Train``."""
+    try:
+        is_test = re.fullmatch(r"test(ing)?s?", folder.name, re.IGNORECASE)
+        return not is_test and None not in (find_folder(folder, "image"), find_folder(folder, "mask"))
+    except InputError:
+        return False
+
+
 def _checked_data_dir(folder: Path) -> Path:
-    below_root = find_project_root() / folder
-    found = folder if folder.exists() or not below_root.exists() else below_root
-    if not found.exists():
+    places = (folder, find_project_root() / folder, mounts.find_mounted(folder))
+    found = next((place for place in places if place and place.exists()), None)
+    if found is None:
         raise InputError(f"the data folder {folder} does not exist; check its spelling")
     if not found.is_dir():
         raise InputError(f"{folder} is no folder; name the one that holds Train/Image, unpacked if it is an archive")

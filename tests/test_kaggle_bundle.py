@@ -11,7 +11,7 @@ from seglib.config import Config, make_config
 from seglib.errors import InputError
 from seglib.kaggle import bundle
 from seglib.kaggle.bundle import Recipe, make_bundle, read_recipe
-from seglib.runs import find_notebook, parse_settings
+from seglib.runs import NOTEBOOKS, find_notebook, parse_settings
 
 WHERE = {"owner": "tester", "name": "tiny", "competition": "the-contest", "hours": 8.5}
 
@@ -95,6 +95,23 @@ def test_training_is_told_its_numbers_and_no_other_notebook_is_touched(run, tmp_
     assert told.source.splitlines()[1:] == ['preset = "quick"', 'settings = {"folds": 2, "max_hours": 3}']
     training.cells.remove(told)
     assert nbformat.writes(training) + "\n" == find_notebook("02_training").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("place", ["the-contest/data", "/kaggle/input/the-contest/data"])
+def test_every_notebook_that_reads_the_data_is_told_where_it_lies(run, tmp_path, place):
+    make_bundle(read_recipe(run), tmp_path / "out", data_dir=place, **WHERE)
+    for name in NOTEBOOKS:
+        sent = nbformat.read(tmp_path / "out" / "kernels" / name / f"{name}.ipynb", as_version=4)
+        sources = {cell.metadata.get("tags", [""])[0]: cell.source for cell in sent.cells if cell.metadata.get("tags")}
+        told = f'data_dir = "{place}"' in sources.get("injected-parameters", "").splitlines()
+        assert told == ("data_dir = " in sources["parameters"]), name
+
+
+@pytest.mark.parametrize("place", ["/home/me/data", "../data", "", "/kaggle/inputs/x"])
+def test_a_folder_that_no_kernel_can_have_is_refused(run, tmp_path, place):
+    with pytest.raises(InputError, match="is no folder of Kaggle's inputs; write --data-dir as it is mounted there"):
+        make_bundle(read_recipe(run), tmp_path / "out", data_dir=place, **WHERE)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_run_without_a_manifest_is_told_by_its_numbers(run):

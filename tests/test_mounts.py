@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,13 +14,33 @@ def inputs(tmp_path, monkeypatch):
 
 
 def test_a_folder_is_found_by_what_it_holds_and_nothing_is_looked_for_inside_it(inputs):
-    for place in ("datasets/a/b", "b", "b/inner", "a/b/c/d/e"):
+    for place in ("datasets/a/b", "b", "b/inner"):
         (inputs / place).mkdir(parents=True, exist_ok=True)
         (inputs / place / "mark").touch()
     found = mounts.find_inputs(lambda folder: (folder / "mark").exists())
     assert [str(folder.relative_to(inputs)) for folder in found] == ["b", "datasets/a/b"]
-    deeper = mounts.find_inputs(lambda folder: (folder / "mark").exists(), depth=5)
-    assert [str(folder.relative_to(inputs)) for folder in deeper][2:] == ["a/b/c/d/e"]
+
+
+@pytest.mark.parametrize("mount", ["slug", "competitions/slug", "datasets/owner/slug", "notebooks/owner/slug"])
+def test_depth_is_counted_from_the_mount_in_either_layout(inputs, mount):
+    deep = inputs / mount / "a/b/c/d"
+    (deep / "e").mkdir(parents=True)
+    assert mounts.find_inputs(lambda folder: folder.name == "d") == [deep]
+    assert mounts.find_inputs(lambda folder: folder.name == "e") == []
+
+
+@pytest.mark.parametrize(
+    ("mount", "names"),
+    [
+        ("slug", ["slug/data"]),
+        ("competitions/slug", ["slug/data", "competitions/slug/data"]),
+        ("datasets/owner/slug", ["slug/data", "owner/slug/data", "datasets/owner/slug/data"]),
+    ],
+)
+def test_a_folder_of_a_mount_has_one_name_in_either_layout(inputs, mount, names):
+    (inputs / mount / "data").mkdir(parents=True)
+    assert [mounts.find_mounted(Path(name)) for name in names] == [inputs / mount / "data"] * len(names)
+    assert mounts.find_mounted(Path("data")) is None
 
 
 def test_what_the_inputs_hold_is_said_by_their_ends_and_not_without_end(inputs):

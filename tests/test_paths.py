@@ -35,9 +35,30 @@ def test_kaggles_inputs_are_searched_by_the_tree(tmp_path, place):
     assert paths.find_data_dir() == tmp_path / "kaggle/input" / place
 
 
-def test_inputs_of_kaggle_are_searched_four_folders_deep_and_no_deeper(tmp_path):
-    (tmp_path / "kaggle/input/a/b/c/d/e/Train/Image").mkdir(parents=True)
-    with pytest.raises(InputError, match="holds a/b/c/d, nor in .*data; name the folder"):
+def test_inputs_of_kaggle_are_searched_four_folders_below_the_mount_and_no_deeper(tmp_path):
+    (tmp_path / "kaggle/input/a/b/c/d/e/f/Train/Image").mkdir(parents=True)
+    with pytest.raises(InputError, match="holds a/b/c/d/e, nor in .*data; name the folder"):
+        paths.find_data_dir()
+    assert paths.find_data_dir("a/b/c/d/e/f") == tmp_path / "kaggle/input/a/b/c/d/e/f"
+
+
+@pytest.mark.parametrize("place", ["slug", "datasets/owner/slug/Kvasir-SEG"])
+def test_one_input_that_holds_images_and_masks_itself_is_a_data_set(tmp_path, place):
+    for name in ("images", "masks"):
+        (tmp_path / "kaggle/input" / place / name).mkdir(parents=True)
+        (tmp_path / "kaggle/input/other/Test" / name).mkdir(parents=True)
+    assert paths.find_data_dir() == tmp_path / "kaggle/input" / place
+    (tmp_path / "kaggle/input/third/Train/Image").mkdir(parents=True)
+    assert paths.find_data_dir() == tmp_path / "kaggle/input/third"
+
+
+def test_several_inputs_that_hold_images_and_masks_are_no_choice(tmp_path):
+    for case in range(9):
+        for name in ("images", "masks"):
+            (tmp_path / "kaggle/input/slug" / str(case) / name).mkdir(parents=True)
+    with pytest.raises(
+        InputError, match=r"slug/0 and .*slug/1 and .*slug/2 and 6 more each hold images and masks; name"
+    ):
         paths.find_data_dir()
 
 

@@ -15,9 +15,11 @@ from seglib.kaggle.kernels import (
     EXPLORATION,
     KERNELS,
     ORDER,
+    READ_DATA,
     TRAINING,
     Kernel,
     check_names,
+    check_place,
     describe_kernel,
     plan_kernels,
 )
@@ -86,6 +88,7 @@ def make_bundle(
     name: str,
     competition: str | None,
     datasets: Sequence[str] = (),
+    data_dir: str | None = None,
     only: str | None = None,
     hours: float,
     parts: int = 1,
@@ -102,6 +105,7 @@ def make_bundle(
         name: of this bundle; lower case, digits and hyphens.
         competition: the last part of its address; None: the images come from one of ``datasets``.
         datasets: more data sets to attach, ``OWNER/SLUG``.
+        data_dir: where the data lies among Kaggle's inputs, such as ``slug/data``; None: found by what it holds.
         only: numbers of notebooks, such as "04,05"; None: all that the recipe can use.
         hours: wall-clock limit of a kernel that trains.
         parts: kernels in a row that train.
@@ -116,6 +120,8 @@ def make_bundle(
         raise InputError(f"{parts} part(s) of {hours:g} hours train nothing; give --parts 1 or more, --hours above 0")
     notebooks = _choose(recipe, only)
     check_names(owner, name, competition, datasets)
+    if data_dir is not None:
+        check_place(data_dir)
     kernels = plan_kernels(notebooks, owner=owner, name=name, trained=recipe.is_trained, parts=parts)
     if TRAINING in notebooks:
         _check_weights(recipe)
@@ -126,7 +132,7 @@ def make_bundle(
         for kernel in kernels:
             folder = out / KERNELS / kernel.folder
             folder.mkdir(parents=True)
-            _write_notebook(folder / f"{kernel.notebook}.ipynb", recipe, hours)
+            _write_notebook(folder / f"{kernel.notebook}.ipynb", recipe, hours, data_dir)
             about = describe_kernel(kernel, datasets=[own, *datasets], competition=competition)
             write_text(folder / "kernel-metadata.json", json.dumps(about, indent=2) + "\n")
         write_text(out / ORDER, "".join(f"{kernel.folder}\n" for kernel in kernels))
@@ -227,10 +233,14 @@ def _copy_run(run: Path, target: Path, *, trains: bool) -> None:
             shutil.copyfile(path, target / path.relative_to(run))
 
 
-def _write_notebook(path: Path, recipe: Recipe, hours: float) -> None:
-    """The notebook as it is; only training has to be told by which numbers, as papermill would tell it."""
+def _write_notebook(path: Path, recipe: Recipe, hours: float, data_dir: str | None) -> None:
+    """The notebook as it is, but for what it has to be told, as papermill would tell it: numbers, and a folder."""
+    parameters: dict[str, Any] = {}
+    if data_dir is not None and path.stem in READ_DATA:
+        parameters["data_dir"] = data_dir
     if path.stem == TRAINING:
-        settings = {**recipe.settings, "max_hours": hours}
-        inject_parameters(TRAINING, {"preset": recipe.preset, "settings": settings}, path)
+        parameters |= {"preset": recipe.preset, "settings": {**recipe.settings, "max_hours": hours}}
+    if parameters:
+        inject_parameters(path.stem, parameters, path)
     else:
         shutil.copyfile(find_notebook(path.stem), path)

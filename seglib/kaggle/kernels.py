@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 from seglib.errors import InputError
@@ -14,6 +15,7 @@ DATASET, KERNELS, ORDER = "dataset", "kernels", "kernels.txt"  # in a bundle; th
 OUTPUTS = "outputs"  # in a bundle: what came back
 LONGEST = 50  # characters of a title or slug; Kaggle's limit
 EXPLORATION, TRAINING, _, EVALUATION, SUBMISSION = NOTEBOOKS
+READ_DATA = {EXPLORATION, TRAINING, EVALUATION, SUBMISSION}  # notebooks that have a parameter data_dir
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,22 @@ def describe_kernel(kernel: Kernel, *, datasets: Sequence[str], competition: str
         "kernel_sources": [kernel.follows.id] if kernel.follows else [],
         "model_sources": [],
     }
+
+
+def check_place(data_dir: str) -> None:
+    """Refuse a folder of data that no kernel can have.
+
+    Args:
+        data_dir: relative to Kaggle's inputs, or absolute as it is mounted there.
+
+    Raises:
+        InputError: if it is a folder of this machine.
+    """
+    place = PurePosixPath(data_dir)
+    if not data_dir or ".." in place.parts or (place.is_absolute() and not place.is_relative_to("/kaggle/input")):
+        raise InputError(
+            f"{data_dir!r} is no folder of Kaggle's inputs; write --data-dir as it is mounted there, such as SLUG/data"
+        )
 
 
 def check_names(owner: str, name: str, competition: str | None, datasets: Sequence[str]) -> None:
