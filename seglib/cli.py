@@ -261,7 +261,7 @@ def _phantoms(arguments: argparse.Namespace) -> None:
 def _score(arguments: argparse.Namespace) -> None:
     from seglib import images, scoring, summaries
 
-    truth = _list_truth(Path(arguments.truth))
+    truth = scoring.list_truth(Path(arguments.truth))
     rows = {"column": arguments.column, "where": _parse_where(arguments.where)}
     submitted = scoring.read_submitted(Path(arguments.submission), truth, **rows, **_name_order(arguments))
     scores = scoring.score_submission(submitted, truth, images.read_mask)
@@ -274,27 +274,6 @@ def _score(arguments: argparse.Namespace) -> None:
     if theirs >= ours + MUCH_BETTER:
         other = _name_other_direction(arguments)
         print(f"look: {other}, the Dice of the first images is {theirs:.4f} instead of {ours:.4f}")
-
-
-def _list_truth(folder: Path) -> dict[str, str]:
-    """The reference masks of a folder by image stem, at least one."""
-    from seglib import samples
-
-    if not folder.is_dir():
-        raise errors.InputError(f"there is no folder {folder}; name the folder that holds the reference masks")
-    try:
-        truth = samples.list_masks(folder)
-    except errors.InputError:
-        train, test = (paths.find_part(folder, *words) for words in (("train", "training"), ("test", "testing")))
-        masks = train and paths.find_part(train, "mask")
-        if masks and not (test and paths.find_part(test, "mask")):
-            raise errors.InputError(
-                f"{test or folder} holds no masks; add them, or name those of the training images: {masks}"
-            ) from None
-        raise
-    if not truth:
-        raise errors.InputError(f"{folder} holds no masks; name the folder that does")
-    return truth
 
 
 def _parse_where(pairs: Sequence[str]) -> dict[str, str]:

@@ -10,8 +10,11 @@ import pandas as pd
 
 from seglib.errors import InputError
 from seglib.masks import score_masks
+from seglib.paths import find_part
+from seglib.samples import list_masks
 from seglib.submission import decode_runs, make_absolute, seem_relative
 from seglib.tables import blank_nothing, choose_rows, match_ids, shorten_id
+from seglib.trees import TEST, TRAIN
 
 LOOKED_AT = 10  # images that tell the direction, rows that tell whether run lengths are relative
 
@@ -51,6 +54,31 @@ class Submitted:
             raise InputError(
                 f"{self.path}, row {shorten_id(stem)}: {error}; the mask is {size[0]} x {size[1]} pixels"
             ) from None
+
+
+def list_truth(folder: Path) -> dict[str, str]:
+    """The reference masks of a folder by image stem, at least one, as `samples.list_masks`.
+
+    Raises:
+        InputError: if there is no such folder or it holds no masks; where those of the training images are there, it
+            names them.
+    """
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {folder}; name the folder that holds the reference masks")
+    train, test = (find_part(folder, *words) for words in (TRAIN, TEST))
+    masks = train and find_part(train, "mask")
+    try:
+        truth = list_masks(folder)
+    except InputError:
+        if masks and not (test and find_part(test, "mask")):
+            place = test or folder
+            raise InputError(
+                f"{place} holds no masks; add them, or name those of the training images: {masks}"
+            ) from None
+        raise
+    if not truth:
+        raise InputError(f"{folder} holds no masks; name the folder that does")
+    return truth
 
 
 def read_submitted(

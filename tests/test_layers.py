@@ -72,7 +72,7 @@ ALLOWED = {
     "masks": LEAF | {"ahead", "folds", "intervals", "metrics"},
     "tables": LEAF | {"images"},
     "submission": LEAF | {"mounts", "paths", "tables"},
-    "scoring": LEAF | {"masks", "submission", "tables"},
+    "scoring": LEAF | {"masks", "paths", "samples", "submission", "tables", "trees"},
     "decoding": LEAF | {"ahead", "images", "progress", "samples", "submission", "tables", "trees"},
     "reruns": LEAF | {"checks", "images", "mounts", "probabilities", "samples", "submission", "tables"},
     "runs": LEAF | {"config", "paths"},
