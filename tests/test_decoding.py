@@ -98,8 +98,8 @@ def test_what_is_no_list_of_runs_is_left_for_the_decoder_to_refuse(text):
 
 
 def test_classes_that_are_joined_are_named_and_numbers_of_objects_are_none(images, tmp_path):
-    rows = [(name, kind, "u", number, "1 3") for number, (name, kind) in enumerate((n, k) for n in "abc" for k in "yx")]
-    table = write(tmp_path / "t.csv", rows, ("id", "class", "hospital", "number", "rle"))
+    rows = [(name, number, "u", kind, "1 3") for number, (name, kind) in enumerate((n, k) for n in "abc" for k in "yx")]
+    table = write(tmp_path / "t.csv", rows, ("id", "number", "hospital", "class", "rle"))
     assert decode_masks(table, images, tmp_path / "m").joined == Joined("class", ["x", "y"])
     assert decode_masks(table, images, tmp_path / "x", where={"class": "x"}).joined is None
 
