@@ -197,7 +197,7 @@ def _is_fetched(data: str | None) -> bool:
 
 def _check_data(data_dir: Path, *, with_test: bool) -> pd.DataFrame:
     """The training samples, after everything that will be read was read once; stops at what cannot work."""
-    from seglib import checks, labels, samples, submission, trees
+    from seglib import checks, labels, leftovers, samples, submission
 
     train = samples.list_samples(data_dir)
     test = samples.list_test_images(data_dir) if with_test else None
@@ -205,7 +205,7 @@ def _check_data(data_dir: Path, *, with_test: bool) -> pd.DataFrame:
         if template.parent != data_dir.absolute():
             print(f"the submission will have the order and columns of {template}", flush=True)
         submission.check_template(template, set(test["sample_id"]))
-    for folder in trees.find_unused(data_dir):
+    for folder in leftovers.find_unused(data_dir, samples.read_left_out(data_dir)):
         print(f"{folder} holds images that are not used")
     scale = checks.find_scale(train)
     for problem in labels.judge_labels(checks.check_samples(train, scale=scale)):

@@ -1,9 +1,16 @@
-"""Two lists of file names -> which of them belong together."""
+"""Names of files -> which of them belong together: a mask to its image."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import takewhile
 
+MASK_ENDING = re.compile(r"_(mask|segmentation)$", re.IGNORECASE)  # what a mask's stem may add to its image's
+MASK_NUMBER = re.compile(r"(_mask|_segmentation)_\d+$", re.IGNORECASE)  # of a further file of the same mask
+MASK_BESIDE = re.compile(r"_(mask|segmentation)(_\d+)?$", re.IGNORECASE)  # of a mask among the images
+# of what may lie beside an image that is only predicted: there it need not be read as a mask to be none
+DRAWN_BESIDE = re.compile(
+    r"_(mask|segmentation|gt|ground_?truth|anno|annotation|label|manual|predict|prediction)s?(_?\d+)?$", re.IGNORECASE
+)
 _RUNS = re.compile(r"\d+|[A-Z]?[a-z]+|[A-Z]+|.", re.DOTALL)  # neither a number nor a word is ever divided
 
 
@@ -32,6 +39,21 @@ def match_names(images: Iterable[str], masks: Iterable[str]) -> dict[str, str]:
     if len(shared) < 2 or len(shared) < min(len(by_image), len(by_mask)):
         return {}
     return {mask: by_image[key] for key, mask in by_mask.items() if key in shared}
+
+
+def find_beside(stems: Collection[str], ending: re.Pattern[str] = MASK_BESIDE) -> dict[str, str]:
+    """Of stems of one folder those of masks, each with that of the image that lies beside it.
+
+    Args:
+        stems: of images and masks.
+        ending: what a mask's stem adds to that of its image.
+
+    Example:
+        >>> find_beside(["a", "a_mask", "b_mask"])
+        {'a_mask': 'a'}
+    """
+    owners = {stem: ending.sub("", stem) for stem in stems}
+    return {stem: image for stem, image in owners.items() if image != stem and image in stems}
 
 
 def _keys(names: Iterable[str]) -> dict[tuple[str, ...], str]:

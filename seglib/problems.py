@@ -15,11 +15,11 @@ from seglib.errors import InputError, Problem
 from seglib.folds import GROUPS_NAME, find_groups, read_folds, read_groups
 from seglib.images import read_mask
 from seglib.labels import judge_labels
+from seglib.leftovers import find_unused
 from seglib.mask_files import first_file, split_files
 from seglib.oddities import find_exchanged, find_inverted, find_odd_images
-from seglib.samples import find_test_images, is_called_alike, pair_samples
+from seglib.samples import find_test_images, is_called_alike, pair_samples, read_left_out
 from seglib.submission import check_template, find_template
-from seglib.trees import find_unused
 
 SEVERITIES = ("error", "warning", "note")  # stops a run; look at it; how the set is
 
@@ -41,6 +41,7 @@ KINDS = {
     "same name": Kind("error", True),
     "odd name": Kind("error", False),
     "size mismatch": Kind("error", True),
+    "no pairs": Kind("error", False),
     "groups": Kind("error", False),
     "leak across folds": Kind("error", False),
     "in train and test": Kind("warning", True),
@@ -98,12 +99,12 @@ def inspect_data(data_dir: Path, *, folds: Path | None = None) -> Findings:
     scale = find_scale(samples)
     train, test = inspect_samples(samples, scale=scale), inspect_images(images, scale=scale)
     refuse_uniform(train)
-    cases = find_sample_cases(train)
+    cases, unused = find_sample_cases(train), find_unused(data_dir, read_left_out(data_dir))
     found = [*unpaired, *misnamed, *judge_samples(train, test), *_judge_groups(data_dir, samples, train, cases)]
     found += [
         *_tell_names(samples),
         *_tell_several(samples),
-        *_tell_unused(data_dir),
+        *_tell_unused(unused),
         *_judge_template(data_dir, images),
     ]
     if folds is not None:
@@ -269,10 +270,10 @@ def _tell_names(samples: pd.DataFrame) -> list[Problem]:
     return []
 
 
-def _tell_unused(data_dir: Path) -> list[Problem]:
+def _tell_unused(unused: Iterable[Path]) -> list[Problem]:
     fact = "holds images that are not used"
-    cure = "move them into Train to train on them, or call that folder Mask which holds the masks; else nothing"
-    return [Problem(folder, "not used", fact, cure) for folder in find_unused(data_dir)]
+    cure = "move them into Train (read at any depth) to train on them, or call the folder of masks Mask; else nothing"
+    return [Problem(folder, "not used", fact, cure) for folder in unused]
 
 
 def _judge_template(data_dir: Path, test: pd.DataFrame) -> list[Problem]:

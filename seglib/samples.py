@@ -1,7 +1,6 @@
 """Files -> table of samples: which mask belongs to which image."""
 
 import os
-import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Sequence
@@ -12,14 +11,22 @@ import pandas as pd
 
 from seglib.errors import InputError, Problem
 from seglib.images import SUFFIXES
+from seglib.leftovers import describe_unread
 from seglib.mask_files import join_files
-from seglib.names import match_names
+from seglib.names import DRAWN_BESIDE, MASK_BESIDE, MASK_ENDING, MASK_NUMBER, find_beside, match_names
 from seglib.paths import find_folder, find_part
-from seglib.trees import KIND, TEST, Files, drop_kinds, find_train, list_files, list_part, name_files
+from seglib.trees import (
+    KIND,
+    TEST,
+    Files,
+    drop_kinds,
+    find_train,
+    list_files,
+    list_part,
+    name_files,
+    refuse_truth,
+)
 
-MASK_ENDING = re.compile(r"_(mask|segmentation)$", re.IGNORECASE)  # what a mask's stem may add to its image's
-MASK_NUMBER = re.compile(r"(_mask|_segmentation)_\d+$", re.IGNORECASE)  # of a further file of the same mask
-MASK_BESIDE = re.compile(r"_(mask|segmentation)(_\d+)?$", re.IGNORECASE)  # of a mask among the images
 LEFT_OUT_NAME = "leave_out.csv"  # in the data folder: files to pass over, as `seglib check --fix-list` writes it
 
 
@@ -68,17 +75,15 @@ def pair_samples(data_dir: Path) -> tuple[pd.DataFrame, list[Problem]]:
     if masks is None:
         images, masks = _part_masks(images)
     if not masks.names and not apart:
-        missing = "folder Mask" if train != data_dir else "Train/Image"
-        raise InputError(
-            f"{train} holds no {missing}, and no mask lies beside its image, called a_mask.png if that is a.png; add "
-            "them (seglib decode makes them of a CSV with run lengths) or name another data folder"
-        )
+        raise InputError(describe_unread(data_dir, train))
     paired, problems = _masks_by_image(images, masks)
     rows = [
         (stem, os.path.join(images.folder, name), join_files(os.path.join(masks.folder, mask) for mask in paired[stem]))
         for stem, name in sorted(images.names.items())
         if stem in paired
     ]
+    if not rows and min(len(images.names), len(masks.names)) > 1:
+        return _tabulate_samples(rows), [*images.problems, *masks.problems, _tell_none_pairs(images, masks)]
     problems = [*images.problems, *masks.problems, *problems]
     for stem, name in images.names.items():
         if stem not in paired:
@@ -86,7 +91,20 @@ def pair_samples(data_dir: Path) -> tuple[pd.DataFrame, list[Problem]]:
             fact = f"has no mask in {train.name}"
             cure = f"add {stem if apart else beside}.png there or remove the image"
             problems.append(Problem(images.folder / name, "no mask", fact, cure))
-    return pd.DataFrame(rows, columns=["sample_id", "image_path", "mask_path"], dtype=str), problems
+    return _tabulate_samples(rows), problems
+
+
+def _tabulate_samples(rows: list[tuple[str, str, str]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["sample_id", "image_path", "mask_path"], dtype=str)
+
+
+def _tell_none_pairs(images: Files, masks: Files) -> Problem:
+    """Said once for the set: what each file lacks would be no help where all of them are called otherwise."""
+    called, drawn = (", ".join(sorted(files.names)[:2]) for files in (images, masks))
+    fact = f"belongs to no image, nor does any other mask: they are called {drawn} and so on, images {called} and so on"
+    cure = "call the mask of X.png X.png or X_mask.png; several of it X_mask.png and X_mask_1.png, or put them into a "
+    first = masks.names[min(masks.names)]
+    return Problem(masks.folder / first, "no pairs", fact, f"{cure}folder X, as Mask/X/left.png")
 
 
 def list_test_images(data_dir: Path) -> pd.DataFrame:
@@ -111,14 +129,23 @@ def list_test_images(data_dir: Path) -> pd.DataFrame:
 
 
 def find_test_images(data_dir: Path) -> tuple[pd.DataFrame, list[Problem]]:
-    """The test images, none where there are none, and what is wrong with their names; masks beside them are none."""
+    """The test images, none where there are none, and what is wrong with their names; masks beside them are none.
+
+    Raises:
+        InputError: if they cannot be told from their masks, `trees.refuse_truth`.
+    """
     test = find_part(data_dir, *TEST)
     if test is None:
         return _tabulate(data_dir, {}), []
-    files = list_part(test).images
-    beside = _find_beside(files.names)
-    images = {stem: name for stem, name in files.names.items() if stem not in beside}
-    return _tabulate(files.folder, images), files.problems
+    part = list_part(test)
+    refuse_truth(test, part)
+    return _tabulate(part.images.folder, _drop_drawn(part.images.names)), part.images.problems
+
+
+def _drop_drawn(names: dict[str, str]) -> dict[str, str]:
+    """Files without those that are called as if drawn of another one."""
+    drawn = find_beside(names, DRAWN_BESIDE)
+    return {stem: name for stem, name in names.items() if stem not in drawn}
 
 
 def list_images(folder: Path) -> pd.DataFrame:
@@ -190,7 +217,7 @@ def list_masks(folder: Path) -> dict[str, str]:
         return _list_masks_of(images, masks)
     called = KIND.fullmatch(folder.name)
     if images.folder != folder or (called and called[1].lower() == "image"):  # these are images
-        beside = {stem: images.names[stem] for stem in _find_beside(images.names)}
+        beside = {stem: images.names[stem] for stem in find_beside(images.names)}
         if not beside:
             raise InputError(f"{folder} holds no masks, only images; name the folder that does")
         images = images._replace(names=beside)
@@ -210,7 +237,7 @@ def _list_masks_alone(files: Files) -> dict[str, str]:
     folder, masks = files.folder, files.names
     if files.problems:
         raise InputError(files.problems[0].sentence)
-    beside = _find_beside(masks)
+    beside = find_beside(masks)
     if set(masks) == beside.keys() | set(beside.values()):
         masks = {stem: masks[stem] for stem in beside}
     found: dict[str, list[str]] = defaultdict(list)
@@ -249,12 +276,6 @@ def _are_one(names: Sequence[str], image: str) -> bool:
     folders = {_name_folder(name) for name in names}
     stems = {MASK_NUMBER.sub(r"\1", os.path.splitext(name)[0]).lower() for name in names}
     return folders == {image} or len(stems) == 1
-
-
-def _find_beside(files: Collection[str]) -> dict[str, str]:
-    """Of stems of one folder those of masks, each with that of the image that lies beside it."""
-    owners = {stem: MASK_BESIDE.sub("", stem) for stem in files}
-    return {stem: image for stem, image in owners.items() if image != stem and image in files}
 
 
 def _part_masks(files: Files) -> tuple[Files, Files]:

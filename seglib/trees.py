@@ -10,12 +10,14 @@ from typing import NamedTuple, NoReturn
 from seglib.dicom import is_unnamed_dicom
 from seglib.errors import InputError, Problem
 from seglib.images import SUFFIXES
+from seglib.names import MASK_BESIDE
 from seglib.paths import find_folder, find_part, is_data_dir
+from seglib.words import lies_among_masks, tells_images, tells_masks, tells_test, tells_train
 
 # images of formats that nobody here reads; other files, such as notes and Thumbs.db, are passed over
 UNREAD = (".heic", ".avif", ".svs", ".npy", ".npz", ".mat", ".nii", ".gz", ".mha", ".mhd", ".nrrd")
 KIND = re.compile(r"(image|mask)s?", re.IGNORECASE)  # a folder called so says what its files are, and not whose
-TRAIN, TEST, VALIDATION = ("train", "training"), ("test", "testing"), ("val", "valid", "validation")
+TRAIN, TEST = ("train", "training"), ("test", "testing")
 DEPTH = 3  # folders that a data folder without Train is looked into, as anything may lie below it: class/case/images
 
 
@@ -65,33 +67,13 @@ def has_test(data_dir: Path) -> bool:
     return find_part(data_dir, *TEST) is not None
 
 
-def find_unused(data_dir: Path) -> list[Path]:
-    """Folders that hold images which nobody uses: beside those of images and masks, or called as if they validated.
-
-    Args:
-        data_dir: the data folder.
-    """
-    train = find_part(data_dir, *TRAIN)
-    unused = [] if train is None else [part for word in VALIDATION if (part := find_folder(data_dir, word))]
-    train = train or data_dir
-    if train != data_dir and find_folder(train, "image"):
-        others = (
-            entry for entry in sorted(train.iterdir()) if entry.is_dir() and not entry.name.startswith((".", "__"))
-        )
-        unused += [entry for entry in others if not KIND.fullmatch(entry.name)]
-    return [folder for folder in unused if _holds_images(folder)]
-
-
-def _holds_images(folder: Path) -> bool:
-    return any(os.path.splitext(name)[1].lower() in SUFFIXES for name in _walk(folder, depth=DEPTH))
-
-
 def list_part(part: Path, left_out: Collection[Path] = (), *, data_dir: Path | None = None) -> Part:
     """The files of the training or of the test images.
 
     Images lie in ``Image`` and masks in ``Mask``. Where one of the two is missing, or they lie in a folder for each
     case, as ``case/images/a.png`` and ``case/masks/b.png``, every file is of the kind its folder is called; and in
-    a part without any folder of images, all are images that lie in none of masks.
+    a part without any folder of images, all are images that lie in none of masks. Where no mask is found so, one
+    folder called as images are, `words.tells_images`, and one called as masks are, are taken for the two.
 
     Args:
         part: the folder of the training or of the test images.
@@ -110,25 +92,70 @@ def list_part(part: Path, left_out: Collection[Path] = (), *, data_dir: Path | N
         return Part(images, list_files(mask_dir, left_out))
     whole = image_dir or part
     test, depth = (find_part(whole, *TEST), DEPTH) if whole == data_dir else (None, None)
-    names = list(_walk(whole, left_out, but=test, depth=depth))
-    kinds = [_find_kind(name) for name in names]
+    names = list(walk(whole, left_out, skip=lambda place: place == str(test), depth=depth))
+    kinds = [find_kind(name) for name in names]
     of_images = "image" if "image" in kinds else ""
     images = [name for name, kind in zip(names, kinds, strict=True) if kind == of_images]
     masks = [name for name, kind in zip(names, kinds, strict=True) if kind == "mask"]
-    found = name_files(whole, images, call=_call_alone(images))
+    found = Part(name_files(whole, images, call=_call_alone(images)), name_files(whole, masks) if masks else None)
+    if not masks and not any(map(MASK_BESIDE.search, found.images.names)):
+        found = _list_called(part, left_out) or found
     if part == data_dir:
-        _refuse_test(found)
-    return Part(found, name_files(whole, masks) if masks else None)
+        _refuse_test(found.images)
+    return found
+
+
+def _list_called(part: Path, left_out: Collection[Path]) -> Part | None:
+    """The images and masks of two folders that are called so by other words; None where it is not clear which."""
+    entries = [entry for entry in sorted(part.iterdir()) if entry.is_dir()]
+    images = [entry for entry in entries if tells_images(entry.name)]
+    masks = [entry for entry in entries if tells_masks(entry.name)]
+    if len(images) != 1 or len(masks) != 1:
+        return None
+    found = Part(list_files(images[0], left_out), list_files(masks[0], left_out))
+    of_images, of_masks = ({os.path.dirname(name) for name in files.names.values()} for files in found)
+    return found if of_masks and of_masks <= of_images else None  # masks elsewhere may be one kind of several
+
+
+def refuse_truth(part: Path, found: Part) -> None:
+    """Stop where images to predict cannot be told from their masks.
+
+    Args:
+        part: the folder of the test images.
+        found: its files.
+
+    Raises:
+        InputError: if images lie in a folder called as masks are, and none is called ``Image``.
+    """
+    drawn = next((name for name in found.images.names.values() if lies_among_masks(name)), None)
+    if drawn is not None:
+        folder = (found.images.folder / drawn).parent
+        raise InputError(
+            f"{folder} is called as a folder of masks, and no other one in {part} is called as that of their images; "
+            "call the one with the images to predict Image, and the one with masks Mask"
+        )
 
 
 def _refuse_test(images: Files) -> None:
-    """Of images that are not told apart by ``Train`` and ``Test`` none may be called a test image."""
-    for name in images.names.values():
-        if set(map(str.lower, name.split(os.sep)[:-1])) & {*TEST, "tests"}:
-            raise InputError(
-                f"{images.folder / name} is called a test image and lies among those to train on; put the folders "
-                "into Train and Test, as Train/Image, Train/Mask and Test/Image, or call it otherwise"
-            )
+    """Of images that are not told apart by ``Train`` and ``Test`` none may be called a test image.
+
+    A folder called ``test`` is one of those; other names are that have such a word where others have one of training.
+    """
+    split = [name.split(os.sep) for name in images.names.values()]
+    trains = any(tells_train(word) and not tells_test(word) for names in split for word in names)
+    for *folders, last in split:
+        for depth, folder in enumerate(folders, start=1):
+            if folder.lower() in {*TEST, "tests"} or (trains and tells_test(folder)):
+                _refuse_called(images.folder.joinpath(*folders[:depth]))
+        if trains and tells_test(os.path.splitext(last)[0]):
+            _refuse_called(images.folder.joinpath(*folders, last))
+
+
+def _refuse_called(place: Path) -> NoReturn:
+    raise InputError(
+        f"{place} is called as if it were to test or validate by, and lies among the images to train on; put those "
+        "into Train/Image and Train/Mask, and test images into Test/Image, or call it otherwise"
+    )
 
 
 def list_files(folder: Path, left_out: Collection[Path] = ()) -> Files:
@@ -137,7 +164,7 @@ def list_files(folder: Path, left_out: Collection[Path] = ()) -> Files:
     Raises:
         InputError: if a folder cannot be looked into.
     """
-    return name_files(folder, _walk(folder, left_out))
+    return name_files(folder, walk(folder, left_out))
 
 
 def name_files(folder: Path, names: Iterable[str], *, call: Callable[[str], str] | None = None) -> Files:
@@ -195,7 +222,7 @@ def drop_kinds(name: str) -> str:
     return os.sep.join([*(folder for folder in folders if not KIND.fullmatch(folder)), last])
 
 
-def _find_kind(name: str) -> str:
+def find_kind(name: str) -> str:
     """What the folders of a file say that it is: image, mask or nothing."""
     kinds = [kind[1].lower() for folder in name.split(os.sep)[:-1] if (kind := KIND.fullmatch(folder))]
     return kinds[-1] if kinds else ""
@@ -215,19 +242,42 @@ def _call_alone(names: Iterable[str]) -> Callable[[str], str]:
     return call
 
 
-def _walk(
-    folder: Path, left_out: Collection[Path] = (), *, but: Path | None = None, depth: int | None = None
+def walk(
+    folder: Path,
+    left_out: Collection[Path] = (),
+    *,
+    skip: Callable[[str], bool] | None = None,
+    depth: int | None = None,
 ) -> Iterator[str]:
-    """Files below a folder, relative to it, in order; not what is hidden, nor what archives of a Mac leave behind."""
+    """Files below a folder, relative to it, in order; not what is hidden, nor what archives of a Mac leave behind.
+
+    Args:
+        folder: where to begin; folders that are links are followed, unless one leads back to where it lies.
+        left_out: files to pass over.
+        skip: whether to pass over a folder, by its path.
+        depth: how many folders below the first are looked into; None: all.
+
+    Raises:
+        InputError: if a folder cannot be looked into.
+    """
     passed_over = {str(path.relative_to(folder)) for path in left_out if path.is_relative_to(folder)}
     for place, inner, names in os.walk(folder, onerror=_refuse_folder, followlinks=True):
         start = os.path.relpath(place, folder) + os.sep if place != str(folder) else ""
-        inner[:] = sorted(name for name in inner if not name.startswith((".", "__")) and Path(place, name) != but)
+        paths = {name: os.path.join(place, name) for name in sorted(inner) if not name.startswith((".", "__"))}
+        inner[:] = [name for name, path in paths.items() if not (skip and skip(path)) and not _leads_back(path)]
         if depth is not None and start.count(os.sep) >= depth:
             inner.clear()
         yield from (
             start + name for name in sorted(names) if not name.startswith(".") and start + name not in passed_over
         )
+
+
+def _leads_back(path: str) -> bool:
+    """Whether a folder is a link to one that it lies in: it would be walked without end."""
+    if not os.path.islink(path):
+        return False
+    real = os.path.realpath(path)
+    return any(os.path.realpath(parent) == real for parent in Path(os.path.abspath(path)).parents)
 
 
 def _refuse_folder(error: OSError) -> NoReturn:

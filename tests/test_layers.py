@@ -31,8 +31,10 @@ ALLOWED = {
     "history": LEAF,
     "figures": set(),
     "names": set(),
-    "trees": LEAF | {"dicom", "images", "paths"},
-    "samples": LEAF | {"mask_files", "images", "names", "paths", "trees"},
+    "words": set(),
+    "trees": LEAF | {"dicom", "images", "names", "paths", "words"},
+    "leftovers": LEAF | {"images", "names", "paths", "trees"},
+    "samples": LEAF | {"leftovers", "mask_files", "images", "names", "paths", "trees"},
     "folds": LEAF | {"paths"},
     "duplicates": {"scratch"},
     "cases": {"scratch"},
@@ -46,8 +48,8 @@ ALLOWED = {
     "labels": LEAF | {"images", "mask_files"},
     "oddities": LEAF | {"mask_files", "traits"},
     "problems": LEAF
-    | {"mask_files", "cases", "checks", "duplicates", "folds", "images", "labels", "oddities", "samples", "submission"}
-    | {"trees"},
+    | {"mask_files", "cases", "checks", "duplicates", "folds", "images", "labels", "leftovers", "oddities", "samples"}
+    | {"submission"},
     "fingerprints": {"ahead", "paths", "progress"},
     "cache": LEAF | {"mask_files", "fingerprints", "images", "progress", "scratch", "ahead"},
     "ahead": set(),

@@ -222,6 +222,26 @@ def test_all_that_does_not_pair_is_told_at_once(tmp_path):
     assert found == [("a_mask.png", "two masks"), ("b.png", "no mask"), ("c.png", "same name"), ("d.png", "no image")]
 
 
+@pytest.mark.parametrize(
+    "masks", [["a_left.png", "a_right.png"], ["left/a.png", "right/a.png"], ["x_1.png", "y_b.png"]]
+)
+def test_where_no_mask_belongs_to_an_image_it_is_said_once(tmp_path, masks):
+    data = make_tree(tmp_path, ["a.png", "b.png", "c.png", "d.nii"], [])
+    for name in masks:
+        (data / "Train" / "Mask" / name).parent.mkdir(exist_ok=True)
+        (data / "Train" / "Mask" / name).touch()
+    samples, problems = pair_samples(data)
+    assert samples.empty
+    assert list(samples) == ["sample_id", "image_path", "mask_path"]
+    assert [problem.problem for problem in problems] == ["unread format", "no pairs"]
+    assert problems[1].file == data / "Train" / "Mask" / masks[0]
+    stems = ", ".join(name.removesuffix(".png").replace("/", "_") for name in masks)
+    assert f"they are called {stems} and so on, images a, b and so on; call the mask of X.png" in problems[1].sentence
+    assert problems[1].sentence.endswith("or put them into a folder X, as Mask/X/left.png")
+    (data / "Train" / "Mask" / "a.png").touch()
+    assert "no pairs" not in {problem.problem for problem in pair_samples(data)[1]}
+
+
 def test_an_image_in_a_format_that_is_not_read_is_named_unless_it_was_saved_anew(tmp_path):
     data = make_tree(tmp_path, ["a.nii.gz", "a.nii.png", "b.png", "c.mha"], ["a.nii.png", "b.npy", "notes.txt"])
     samples, problems = pair_samples(data)

@@ -7,7 +7,7 @@ import pytest
 
 from seglib.errors import InputError
 from seglib.samples import is_called_alike, list_masks, list_samples, list_test_images, pair_samples
-from seglib.trees import find_train, find_unused, has_test, list_part
+from seglib.trees import find_train, has_test, list_part
 
 
 def touch(root, *names):
@@ -178,32 +178,108 @@ def test_reference_masks_may_lie_in_a_folder_for_each_image(tmp_path):
         list_masks(tmp_path)
 
 
-def test_folders_of_images_that_nobody_uses_are_named(tmp_path):
-    files = [
-        "training/images/21_training.tif",
-        "training/1st_manual/21_manual1.gif",
-        "training/mask/21_training_mask.gif",
-    ]
-    drive = touch(tmp_path / "drive", *files, "training/notes/a.txt", "training/.old/images/a.png")
-    assert find_unused(drive) == [drive / "training/1st_manual"]
-    split = touch(tmp_path / "split", "train/images/a.png", "train/masks/a.png", "val/images/b.png", "val/masks/b.png")
-    assert find_unused(split) == [split / "val"]
-    whole = touch(tmp_path / "whole", "images/a.png", "masks/a.png", "val/images/b.png")
-    assert find_unused(whole) == []  # whatever lies around a set without Train
-    assert find_unused(touch(tmp_path / "twice", "Train/Train/Image/a.png", "Train/Train/Mask/a.png")) == []
-    beside = touch(tmp_path / "beside", "Train/Image/a.png", "Train/Image/a_mask.png", "Train/old/b.png")
-    assert find_unused(beside) == [beside / "Train/old"]
-    patients = touch(tmp_path / "patients", "Train/P1/images/a.png", "Train/P1/masks/a.png")
-    assert find_unused(patients) == []
-
-
 @pytest.mark.parametrize("names", [["images/{}/a.png", "masks/{}/a.png"], ["{}/images/a.png", "{}/masks/a.png"]])
 def test_test_images_in_a_set_without_train_are_not_trained_on(tmp_path, names):
     parts = touch(tmp_path, *(name.format(f"x/{part}") for name in names for part in ("fit", "Test")))
     with pytest.raises(
-        InputError, match=r"x/Test/.*a\.png is called a test image .*; put the folders into Train and Test"
+        InputError, match=r"x/Test is called as if it were to test .*; put those into Train/Image and Train/Mask"
     ):
         list_samples(parts)
+
+
+TEST_PARTS = {  # what is refused; then files
+    "TestDataset": ["TrainDataset/image/a.png", "TrainDataset/masks/a.png", "TestDataset/CVC/images/a.png"],
+    "kmms_test": ["kmms_test/images/a.tif", "kmms_training/images/b.tif", "kmms_training/masks/b.png"],
+    "testing_data": [
+        "testing_data/a.png",
+        "testing_data/a_mask.png",
+        "training_data/b.png",
+        "training_data/b_mask.png",
+    ],
+    "images/val": ["images/train/a.png", "images/val/b.png", "masks/train/a.png", "masks/val/b.png"],
+    "HoldoutSet": ["HoldoutSet/images/a.png", "TrainSet/images/b.png", "TrainSet/masks/b.png"],
+    "testA_1.png": ["testA_1.png", "testA_1_mask.png", "train_1.png", "train_1_mask.png"],
+    "images/testA_1.png": ["images/testA_1.png", "images/train_1.png", "masks/testA_1.png", "masks/train_1.png"],
+    "images/01_test.tif": ["images/01_test.tif", "images/21_training.tif", "masks/01_a.gif", "masks/21_b.gif"],
+}
+
+
+@pytest.mark.parametrize("part", TEST_PARTS)
+def test_a_published_test_part_beside_one_to_train_on_is_not_trained_on(tmp_path, part):
+    with pytest.raises(InputError, match=f"{tmp_path / part} is called as if it were to test or validate by"):
+        pair_samples(touch(tmp_path, *TEST_PARTS[part]))
+
+
+@pytest.mark.parametrize("case", ["validated", "test01", "val", "latest", "valve"])
+def test_a_word_of_testing_alone_is_a_name_as_any_other(tmp_path, case):
+    files = [f"{place}/{name}" for place in (case, "other") for name in ("a.png", "a_mask.png")]
+    assert len(list_samples(touch(tmp_path, *files))) == 2
+    if case != "test01" and case != "val":
+        assert len(list_samples(touch(tmp_path, "train_set/a.png", "train_set/a_mask.png"))) == 3
+
+
+CALLED = {  # folders of images and of masks by other words
+    "Original": "Ground Truth",
+    "original": "GT",
+    "image": "label",
+    "img": "annotations",
+    "Images": "gts",
+    "imgs": "Segmentation",
+}
+
+
+@pytest.mark.parametrize(("images", "masks"), CALLED.items())
+@pytest.mark.parametrize("part", ["", "train/"])
+def test_one_folder_of_images_and_one_of_masks_may_be_called_by_other_words(tmp_path, images, masks, part):
+    files = [f"{folder}/{name}" for folder in (images, masks) for name in ("a.png", "P1/b.png")]
+    samples = list_samples(
+        touch(tmp_path, *(part + name for name in files), f"test/{images}/c.png", f"test/{masks}/c.png")
+    )
+    assert samples["sample_id"].tolist() == ["P1_b", "a"]
+    assert relative(samples["mask_path"], tmp_path) == [f"{part}{masks}/P1/b.png", f"{part}{masks}/a.png"]
+    assert relative(list_test_images(tmp_path)["image_path"], tmp_path) == [f"test/{images}/c.png"]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ["images/a.png", "images/b.png", "labels/a.png", "labels/b.png", "gt/a.png", "gt/b.png"],
+        ["images/a.png", "images/b.png", "annotations/trimaps/a.png", "annotations/trimaps/b.png"],
+        ["img/a.png", "original/b.png", "labels/a.png", "labels/b.png"],
+        ["images/a.png", "images/b.png", "labels-ah/a.png", "labels-ah/b.png"],
+    ],
+)
+def test_where_other_words_do_not_tell_one_pair_nothing_is_guessed(tmp_path, files):
+    with pytest.raises(InputError, match=r"holds no Train/Image, but .*call the folder of the images Image"):
+        list_samples(touch(tmp_path, *files))
+
+
+def test_other_words_change_nothing_where_masks_are_found_without(tmp_path):
+    data = touch(tmp_path, "Train/Image/a.png", "Train/Image/a_mask.png", "Train/Image/b.png", "Train/Image/b_mask.png")
+    samples = list_samples(touch(data, "Train/labels/a.png", "Train/labels/b.png"))
+    assert relative(samples["mask_path"], data) == ["Train/Image/a_mask.png", "Train/Image/b_mask.png"]
+
+
+def test_truth_among_the_test_images_is_not_predicted(tmp_path):
+    beside = touch(
+        tmp_path / "beside", "Test/a.png", "Test/a_gt.png", "Test/b.png", "Test/b_Annotation_1.png", "Test/c_gt.png"
+    )
+    assert list_test_images(beside)["sample_id"].tolist() == ["a", "b", "c_gt"]
+    unclear = touch(tmp_path / "unclear", "Test/photos/a.png", "Test/Ground truth/a.png")
+    with pytest.raises(InputError, match=r"Test/Ground truth is called as a folder of masks.*; call the one with"):
+        list_test_images(unclear)
+    patients = touch(tmp_path / "patients", "Test/P1/a.png", "Test/P2/a.png")
+    assert list_test_images(patients)["sample_id"].tolist() == ["P1_a", "P2_a"]
+
+
+def test_a_link_that_leads_back_is_not_followed_again_and_again(tmp_path):
+    data = touch(tmp_path, "set/Train/Image/a.png", "set/Train/Image/P1/b.png", "set/Train/Mask/a.png") / "set"
+    touch(data, "Train/Mask/P1/b.png")
+    for place, target in (("loop", "."), ("P1/up", "../../.."), ("P2", "P1")):
+        (data / "Train" / "Image" / place).symlink_to(target)
+    (data / "Train" / "Mask" / "P2").symlink_to("P1")  # seen twice, but no end is missing: it is read twice
+    samples, problems = pair_samples(data)
+    assert (samples["sample_id"].tolist(), problems) == (["P1_b", "P2_b", "a"], [])
 
 
 def test_photographs_are_not_taken_for_reference_masks(tmp_path):
