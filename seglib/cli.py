@@ -197,7 +197,7 @@ def _is_fetched(data: str | None) -> bool:
 
 def _check_data(data_dir: Path, *, with_test: bool) -> pd.DataFrame:
     """The training samples, after everything that will be read was read once; stops at what cannot work."""
-    from seglib import checks, labels, leftovers, samples, submission
+    from seglib import checks, fields, labels, leftovers, samples, submission
 
     train = samples.list_samples(data_dir)
     test = samples.list_test_images(data_dir) if with_test else None
@@ -205,10 +205,13 @@ def _check_data(data_dir: Path, *, with_test: bool) -> pd.DataFrame:
         if template.parent != data_dir.absolute():
             print(f"the submission will have the order and columns of {template}", flush=True)
         submission.check_template(template, set(test["sample_id"]))
-    for folder in leftovers.find_unused(data_dir, samples.read_left_out(data_dir)):
+    for folder in (unused := leftovers.find_unused(data_dir, samples.read_left_out(data_dir))):
         print(f"{folder} holds images that are not used")
     scale = checks.find_scale(train)
-    for problem in labels.judge_labels(checks.check_samples(train, scale=scale)):
+    measured = checks.check_samples(train, scale=scale)
+    for problem in fields.find_field_of_view(measured, unused):
+        raise errors.InputError(problem.sentence)
+    for problem in labels.judge_labels(measured):
         print(problem.sentence)
     if test is not None:
         checks.measure_test_images(test, scale=scale)

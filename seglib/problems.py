@@ -12,6 +12,7 @@ from seglib.cases import Cases, describe_cases, label_others
 from seglib.checks import drop_working, find_sample_cases, find_scale, inspect_images, inspect_samples, refuse_uniform
 from seglib.duplicates import find_pairs, iterate_pairs
 from seglib.errors import InputError, Problem
+from seglib.fields import find_field_of_view
 from seglib.folds import GROUPS_NAME, find_groups, read_folds, read_groups
 from seglib.images import read_mask
 from seglib.labels import judge_labels
@@ -42,6 +43,7 @@ KINDS = {
     "odd name": Kind("error", False),
     "size mismatch": Kind("error", True),
     "no pairs": Kind("error", False),
+    "field of view": Kind("error", False),
     "groups": Kind("error", False),
     "leak across folds": Kind("error", False),
     "in train and test": Kind("warning", True),
@@ -104,6 +106,7 @@ def inspect_data(data_dir: Path, *, folds: Path | None = None) -> Findings:
     found += [
         *_tell_names(samples),
         *_tell_several(samples),
+        *find_field_of_view(train, unused),
         *_tell_unused(unused),
         *_judge_template(data_dir, images),
     ]

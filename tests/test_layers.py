@@ -47,8 +47,10 @@ ALLOWED = {
     "orientation": {"mask_files", "ahead", "config", "fingerprints", "images", "progress", "samples"},
     "labels": LEAF | {"images", "mask_files"},
     "oddities": LEAF | {"mask_files", "traits"},
+    "fields": LEAF | {"leftovers", "mask_files"},
     "problems": LEAF
-    | {"mask_files", "cases", "checks", "duplicates", "folds", "images", "labels", "leftovers", "oddities", "samples"}
+    | {"mask_files", "cases", "checks", "duplicates", "fields", "folds", "images", "labels", "leftovers", "oddities"}
+    | {"samples"}
     | {"submission"},
     "fingerprints": {"ahead", "paths", "progress"},
     "cache": LEAF | {"mask_files", "fingerprints", "images", "progress", "scratch", "ahead"},
