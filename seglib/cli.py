@@ -154,12 +154,16 @@ def _predict(arguments: argparse.Namespace) -> None:
     run, out, rank = Path(arguments.run).absolute(), Path(arguments.out).absolute(), ranks.find_rank()
     if not run.is_dir():
         raise errors.InputError(f"there is no folder {run}; name that of a run")
-    images = samples.list_images(Path(arguments.images))
+    source = Path(arguments.images)
+    images, masks = samples.list_images_below(source, out)
+    if masks:
+        print(f"{masks} masks in {source} are passed over", flush=True)
     found = predictions.predict_images(
         checkpoints.load_members(run),
         rules.read_rules(run / "masks.json"),
         images,
         out,
+        source=source,
         with_maps=arguments.probabilities,
         rank=rank,
         say=lambda line: print(line, flush=True),

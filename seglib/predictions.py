@@ -51,6 +51,7 @@ def predict_images(
     images: pd.DataFrame,
     out: Path,
     *,
+    source: Path | None = None,
     with_maps: bool = False,
     rank: Rank = ALONE,
     say: Callable[[str], None] = print,
@@ -67,6 +68,7 @@ def predict_images(
         rules: that make masks of the maps.
         images: table with ``sample_id`` and ``image_path``, of one folder.
         out: the folder of the masks; made if it is not there.
+        source: the folder of the images, where they lie in folders inside; else that of the first one.
         with_maps: write the maps as well.
         rank: which of the processes that share the images this is; each takes every so-many-th.
         say: what tells the user of files that cannot be read, and of masks that are there already.
@@ -79,7 +81,7 @@ def predict_images(
             by other networks or rules, or of another folder.
     """
     folder = _Folder(out, rank, with_maps=with_maps)
-    _claim(folder, members, rules, images)
+    _claim(folder, members, rules, images, source or Path(images["image_path"].iloc[0]).parent)
     images = images.assign(stamp=[_stamp(path) for path in images["image_path"]])
     mine = images.iloc[rank.index :: rank.count]
     # alone, an unreadable file is tried again; of several processes the last to end must know that nothing is missing
@@ -128,9 +130,9 @@ class _Folder:
             part.unlink(missing_ok=True)
 
 
-def _claim(folder: _Folder, members: Sequence[Member], rules: MaskRules, images: pd.DataFrame) -> None:
+def _claim(folder: _Folder, members: Sequence[Member], rules: MaskRules, images: pd.DataFrame, source: Path) -> None:
     """Make the folder this prediction's own, or find that it is."""
-    source, claim, out = Path(images["image_path"].iloc[0]).parent, folder.records / "claim.json", folder.place
+    claim, out = folder.records / "claim.json", folder.place
     if source.resolve() == out.resolve():
         raise InputError(f"{out} holds the images, and masks would lie among them; choose another folder for the masks")
     ours = {"networks": _fingerprint(members), "rules": dataclasses.asdict(rules), "images": os.path.abspath(source)}

@@ -11,7 +11,7 @@ import pandas as pd
 
 from seglib.errors import InputError, Problem
 from seglib.images import SUFFIXES
-from seglib.leftovers import describe_unread
+from seglib.leftovers import count_images, describe_unread, is_ours
 from seglib.mask_files import join_files
 from seglib.names import DRAWN_BESIDE, MASK_BESIDE, MASK_ENDING, MASK_NUMBER, find_beside, match_names
 from seglib.paths import find_folder, find_part
@@ -20,11 +20,13 @@ from seglib.trees import (
     TEST,
     Files,
     drop_kinds,
+    find_kind,
     find_train,
     list_files,
     list_part,
     name_files,
     refuse_truth,
+    walk,
 )
 
 LEFT_OUT_NAME = "leave_out.csv"  # in the data folder: files to pass over, as `seglib check --fix-list` writes it
@@ -165,6 +167,38 @@ def list_images(folder: Path) -> pd.DataFrame:
     if not images.names:
         raise InputError(f"{folder} holds no images ({', '.join(SUFFIXES)}); name the folder they lie in")
     return _tabulate(folder, images.names)
+
+
+def list_images_below(folder: Path, out: Path) -> tuple[pd.DataFrame, int]:
+    """The images of any folder to predict, in folders inside too, and how many files are passed over as masks of them.
+
+    Masks lie in a folder called so, or beside their image: ``a_mask.png`` or ``a_gt.png`` beside ``a.png``. Folders of
+    runs and predictions are not looked into.
+
+    Args:
+        folder: the folder.
+        out: where the predicted masks will lie.
+
+    Returns:
+        The table of `list_test_images`, and the count.
+
+    Raises:
+        InputError: as `list_images`, or if other images lie in ``out``.
+    """
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {folder}; name the one that holds the images")
+    real = os.path.realpath(out)
+    if out.is_dir() and Path(real).is_relative_to(folder.resolve()) and not is_ours(out) and count_images(out, most=1):
+        raise InputError(f"{out} holds images, and masks would lie among them; choose another folder for the masks")
+    names = list(walk(folder, skip=lambda place: os.path.realpath(place) == real or is_ours(place)))
+    images = name_files(folder, [name for name in names if find_kind(name) != "mask"])
+    if images.problems:
+        raise InputError(images.problems[0].sentence)
+    kept = _drop_drawn(images.names)
+    if not kept:
+        raise InputError(f"{folder} holds no images ({', '.join(SUFFIXES)}); name the folder they lie in")
+    masks = name_files(folder, [name for name in names if find_kind(name) == "mask"])
+    return _tabulate(folder, kept), len(masks.names) + len(images.names) - len(kept)
 
 
 def spread_samples(samples: pd.DataFrame, most: int) -> pd.DataFrame:

@@ -315,6 +315,24 @@ def test_a_folder_is_predicted_by_the_rules_of_the_run(phantoms, run, tmp_path, 
     assert len(list((out / "probabilities").iterdir())) == 4
 
 
+def test_folders_inside_are_predicted_and_masks_passed_over(phantoms, run, tmp_path, capsys):
+    source = shutil.copytree(phantoms / "Test" / "Image", tmp_path / "images")
+    first, second, *_ = sorted(source.iterdir())
+    (source / "P1").mkdir()
+    shutil.copy(first, source / f"{first.stem}_mask.png")
+    second.rename(source / "P1" / second.name)
+    words = ["predict", str(run), str(source), "--out", str(source / "ours")]
+    for _ in range(2):  # what was predicted is no image to predict
+        assert main(words) == 0
+        assert capsys.readouterr().out.startswith(f"1 masks in {source} are passed over\n")
+        ids = pd.read_csv(source / "ours" / "predictions.csv")["sample_id"].tolist()
+        assert len(ids) == 4
+        assert f"P1_{second.stem}" in ids
+    (source / "A").mkdir()
+    first.rename(source / "A" / first.name)  # another first image is no other folder
+    assert main(words) == 0
+
+
 def test_images_that_cannot_be_read_are_counted_when_the_others_are_done(copy, run, tmp_path, stop):
     source = copy / "Test" / "Image"
     (source / "broken.png").touch()
@@ -337,7 +355,8 @@ def test_what_cannot_be_predicted_is_one_sentence(phantoms, run, tmp_path, stop)
     assert "there is no folder" in stop("predict", tmp_path / "nowhere", source, "--out", out)
     assert "there is no checkpoint" in stop("predict", tmp_path, source, "--out", out)
     assert "there is no folder" in stop("predict", run, tmp_path / "nowhere", "--out", out)
-    assert "holds no images (.jpg, " in stop("predict", run, phantoms, "--out", out)
+    (tmp_path / "empty").mkdir()
+    assert "holds no images (.jpg, " in stop("predict", run, tmp_path / "empty", "--out", out)
     assert not out.exists()
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from seglib.errors import InputError
-from seglib.samples import list_images, list_masks, list_samples, list_test_images, pair_samples
+from seglib.samples import list_images, list_images_below, list_masks, list_samples, list_test_images, pair_samples
 
 
 def make_tree(root, images, masks, tests=("t.png",), names=("Train", "Image", "Mask", "Test")):
@@ -266,6 +266,42 @@ def test_the_images_of_any_folder_are_those_directly_inside(tmp_path):
     (tmp_path / "a.png").touch()
     with pytest.raises(InputError, match="a.tif has the same name as a.png but for its ending"):
         list_images(tmp_path)
+
+
+def test_images_to_predict_lie_in_folders_inside_too_but_not_what_we_wrote_nor_masks(tmp_path):
+    names = ["b.png", "b_mask.png", "c_gt.png", "P1/scan.png", "P1/scan_label.tif", "P2/images/1.png", "P2/masks/1.png"]
+    names += [
+        ".x/a.png",
+        "masks of ours/b.png",
+        "older/.predictions/claim.json",
+        "older/b.png",
+        "run/checkpoints/a",
+        "run/figures/a.png",
+    ]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    out = tmp_path / "masks of ours"
+    with pytest.raises(InputError, match="masks of ours holds images, and masks would lie among them; choose another"):
+        list_images_below(tmp_path, out)
+    (out / ".predictions").mkdir()
+    (tmp_path / "link").symlink_to(out)
+    images, masks = list_images_below(tmp_path, out)
+    assert images["sample_id"].tolist() == ["P1_scan", "P2_1", "b", "c_gt"]
+    assert images["image_path"].tolist()[:2] == [f"{tmp_path}/P1/scan.png", f"{tmp_path}/P2/images/1.png"]
+    assert masks == 3
+    assert list_images_below(tmp_path / "P1", tmp_path)[0]["sample_id"].tolist() == ["scan"]
+    for folder, said in (
+        ("nowhere", "there is no folder"),
+        ("P2/masks/1.png", "there is no folder"),
+        (".x/y", "no images"),
+    ):
+        (tmp_path / ".x/y").mkdir(exist_ok=True)
+        with pytest.raises(InputError, match=said):
+            list_images_below(tmp_path / folder, out)
+    (tmp_path / "P1_scan.png").touch()
+    with pytest.raises(InputError, match=r"scan\.png has the same name as P1.scan"):
+        list_images_below(tmp_path, out)
 
 
 def test_a_folder_without_images_is_named(tmp_path):
