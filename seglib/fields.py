@@ -12,7 +12,9 @@ from seglib.errors import Problem
 from seglib.leftovers import count_images
 from seglib.mask_files import first_file
 
-ALIKE = 0.95  # mean IoU of pairs: made-up fields of view have 1, the lungs of 138 chests less than 0.75
+ALIKE = (
+    0.95  # mean IoU of pairs: fields of view have 1, twelve of 598 pairs of lungs at most 0.66, of skin lesions 0.57
+)
 LOOKED_AT = 12  # masks, evenly spread
 
 

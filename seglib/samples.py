@@ -187,10 +187,10 @@ def list_images_below(folder: Path, out: Path) -> tuple[pd.DataFrame, int]:
     """
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}; name the one that holds the images")
-    real = os.path.realpath(out)
-    if out.is_dir() and Path(real).is_relative_to(folder.resolve()) and not is_ours(out) and count_images(out, most=1):
+    inside = out.is_dir() and out.resolve().is_relative_to(folder.resolve())
+    if inside and not is_ours(out) and count_images(out, most=1):
         raise InputError(f"{out} holds images, and masks would lie among them; choose another folder for the masks")
-    names = list(walk(folder, skip=lambda place: os.path.realpath(place) == real or is_ours(place)))
+    names = list(walk(folder, skip=is_ours))
     images = name_files(folder, [name for name in names if find_kind(name) != "mask"])
     if images.problems:
         raise InputError(images.problems[0].sentence)
