@@ -10,7 +10,7 @@ from seglib.errors import InputError
 from seglib.images import SUFFIXES
 from seglib.names import DRAWN_BESIDE, find_beside
 from seglib.paths import find_folder
-from seglib.trees import DEPTH, KIND, TEST, TRAIN, find_train, list_part, walk
+from seglib.trees import DEPTH, TEST, TRAIN, Part, find_train, list_part, walk
 
 # what tells the folder of predictions or of a run, each all of it: data sets have manifests and folds too
 OUR_FILES = ((".predictions",), ("figures", "checkpoints"), ("manifest.json", "folds.csv"))
@@ -31,16 +31,22 @@ def find_unused(data_dir: Path, left_out: Collection[Path] = ()) -> list[Path]:
         InputError: as `trees.list_part`.
     """
     train = find_train(data_dir)
-    part = list_part(train, left_out, data_dir=data_dir)
     found = [] if train == data_dir else _list_other(data_dir, used=[find_folder(data_dir, *TRAIN)])
-    if part.images.folder == train:  # each case or class may have its own folders
-        names = [*part.images.names.values(), *(part.masks.names.values() if part.masks else [])]
-        found += _list_other(train, used=[train / name for name in {name.split(os.sep)[0] for name in names}])
-        found += _list_deep(data_dir) if train == data_dir else []
-    else:
-        used = [part.images.folder, *([part.masks.folder] if part.masks else [])]
-        found += [entry for entry in _list_other(train, used=used) if not KIND.fullmatch(entry.name)]
-    return [folder for folder in dict.fromkeys(found) if count_images(folder, most=1)]
+    own = [find_folder(train, "image"), find_folder(train, "mask")]
+    if None in own:  # else their files, maybe very many, need no listing
+        part = list_part(train, left_out, data_dir=data_dir)
+        own = _list_used(part, train)
+        found += _list_deep(data_dir) if part.images.folder == train == data_dir else []
+    found += _list_other(train, used=own)
+    return [folder for folder in sorted(set(found)) if count_images(folder, most=1)]
+
+
+def _list_used(part: Part, train: Path) -> list[Path]:
+    """The folders directly in that of the training images that hold some of its files."""
+    if part.images.folder != train:
+        return [part.images.folder, *([part.masks.folder] if part.masks else [])]
+    names = [*part.images.names.values(), *(part.masks.names.values() if part.masks else [])]  # of each case or class
+    return [train / name for name in {name.split(os.sep)[0] for name in names}]
 
 
 def _list_other(folder: Path, *, used: Collection[Path | None]) -> list[Path]:

@@ -31,6 +31,7 @@ def test_beside_the_parts(tmp_path):
         tmp_path, *part, "val/images/b.png", "test/images/c.png", "Holdout/a/b/d.png", "docs/x.txt", ".x/a.png"
     )
     assert find_unused(split) == [split / "Holdout", split / "val"]
+    assert split / "images" in find_unused(touch(split, "images/a.png"))
     assert find_unused(touch(tmp_path / "twice", "Train/Train/Image/a.png", "Train/Train/Mask/a.png")) == []
     assert find_unused(touch(tmp_path / "whole", "images/a.png", "masks/a.png", "val/b.png")) == [
         tmp_path / "whole/val"
@@ -53,18 +54,18 @@ def test_what_lies_too_deep_or_is_called_otherwise_among_cases(tmp_path):
     cases = touch(tmp_path, *(f"{case}/{kind}/1.png" for case in ("a", "b/c/d") for kind in ("images", "masks")))
     assert find_unused(cases) == [cases / "b"]
     assert find_unused(touch(cases, "e/img/1.png", "e/gt/1.png")) == [cases / "b", cases / "e"]
-    assert find_unused(touch(cases, "b/images/1.png", "b/masks/1.png")) == [cases / "e", cases / "b"]
+    assert find_unused(touch(cases, "b/images/1.png", "b/masks/1.png")) == [cases / "b", cases / "e"]
     patients = touch(tmp_path / "patients", "Train/P1/images/a.png", "Train/P1/masks/a.png", "Train/P2/photo/a.png")
     assert find_unused(patients) == [patients / "Train/P2"]
 
 
 def test_a_test_image_that_is_left_out_is_no_reason_to_stop(tmp_path):
-    data = touch(tmp_path, *(f"images/{stem}.png" for stem in ("train_1", "train_2", "test_1")))
-    touch(data, "masks/train_1.png", "masks/train_2.png", "other/a.png")
+    stems = ("train_1", "train_2", "test_1")
+    data = touch(tmp_path, *(f"{stem}{end}.png" for stem in stems for end in ("", "_mask")), "a/b/c/d/x.png")
     with pytest.raises(InputError, match="test_1.png is called as if it were to test"):
         find_unused(data)
-    (data / "leave_out.csv").write_text("file\nimages/test_1.png\n")
-    assert find_unused(data, read_left_out(data)) == [data / "other"]
+    (data / "leave_out.csv").write_text("file\ntest_1.png\ntest_1_mask.png\n")
+    assert find_unused(data, read_left_out(data)) == [data / "a"]
     assert len(pair_samples(data)[0]) == 2
 
 
