@@ -368,6 +368,17 @@ def test_a_clean_set_leaves_with_zero_and_a_missing_one_with_two(phantoms, tmp_p
     assert "nothing/fix.csv" in stop("check", phantoms, "--fix-list", tmp_path / "nothing/fix.csv")
 
 
+def test_test_images_that_are_left_out_stop_neither_check_nor_run(phantoms, tmp_path, stop):
+    images, masks = (sorted((phantoms / "Train" / kind).iterdir())[:3] for kind in ("Image", "Mask"))
+    for stem, image, mask in zip(("train_1", "train_2", "test_1"), images, masks, strict=True):
+        shutil.copy(image, tmp_path / f"{stem}{image.suffix}")
+        shutil.copy(mask, tmp_path / f"{stem}_mask.png")
+    assert "is called as if it were to test or validate by" in stop("check", tmp_path)
+    (tmp_path / "leave_out.csv").write_text(f"file\ntest_1{images[2].suffix}\ntest_1_mask.png\n")
+    assert main(["check", str(tmp_path)]) < 2
+    assert len(cli._check_data(tmp_path, with_test=False)) == 2
+
+
 def test_a_process_that_others_lead_trains_their_order_and_does_nothing_else(phantoms, tmp_path, monkeypatch):
     from seglib import orders, ranks
     from seglib.training import members
