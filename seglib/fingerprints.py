@@ -63,9 +63,8 @@ def read_measured(path: Path, held: pd.Series) -> pd.DataFrame | None:
     if not path.exists():
         return None
     kept = pd.read_csv(path, index_col=0, dtype={"sample_id": str, HELD: str}, keep_default_na=False, na_values=[""])
-    if kept.get(HELD, pd.Series(dtype=str)).to_dict() != held.to_dict() or list(kept.index) != list(held.index):
-        return None
-    return kept.drop(columns=HELD)
+    same = HELD in kept and kept.index.equals(held.index) and kept[HELD].equals(held)
+    return kept.drop(columns=HELD) if same else None
 
 
 def write_measured(path: Path, table: pd.DataFrame, held: pd.Series) -> None:

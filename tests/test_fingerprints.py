@@ -1,8 +1,10 @@
 import shutil
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from seglib.fingerprints import fingerprint_data
+from seglib.fingerprints import fingerprint_data, fingerprint_rows, read_measured, write_measured
 from seglib.mask_files import list_files
 from seglib.samples import list_samples
 
@@ -39,6 +41,22 @@ def test_exchanged_images_are_another_set(copy):
     first.write_bytes(held[1])
     second.write_bytes(held[0])
     assert fingerprint(copy) != before
+
+
+def test_what_was_measured_is_read_again_only_for_the_same_samples_as_they_are(tmp_path):
+    files = [tmp_path / name for name in ("a.png", "b.png")]
+    for number, path in enumerate(files):
+        path.write_text(str(number))
+    held = fingerprint_rows(["001", "NA"], [[str(path)] for path in files])
+    table = pd.DataFrame({"x": [0.5, np.nan]}, index=held.index)
+    assert read_measured(tmp_path / "t.csv", held) is None
+    write_measured(tmp_path / "t.csv", table, held)
+    pd.testing.assert_frame_equal(read_measured(tmp_path / "t.csv", held), table)
+    assert read_measured(tmp_path / "t.csv", held[::-1]) is None
+    files[1].write_text("2")
+    assert read_measured(tmp_path / "t.csv", fingerprint_rows(["001", "NA"], [[str(path)] for path in files])) is None
+    (tmp_path / "t.csv").write_text("sample_id,x\n001,0.5\nNA,\n")  # of before
+    assert read_measured(tmp_path / "t.csv", held) is None
 
 
 def test_a_known_value(tmp_path):

@@ -59,6 +59,13 @@ def test_smoothed_edges_are_no_label(tmp_path):
     distance = 32 - np.hypot(*(np.mgrid[:64, :64] - 31.5))
     smooth = [(255 * np.clip(distance / width - 1, 0, 1)).astype(np.uint8) for width in (4, 8, 16)]
     assert kinds(table_of(tmp_path, smooth)) == []
+    assert kinds(table_of(tmp_path, [*smooth, paint(255)])) == []  # beside one of two values
+
+
+def test_noise_that_fills_no_areas_is_no_label(tmp_path):
+    noisy = paint(255)
+    noisy[::2, ::2] = np.maximum(noisy[::2, ::2], 5)
+    assert kinds(table_of(tmp_path, [noisy])) == []
 
 
 def test_labels_in_some_files_and_a_threshold_in_others_are_told(tmp_path):
@@ -79,9 +86,10 @@ RED, GREEN = (255, 0, 0), (0, 200, 0)
     [
         ([paint(RED, GREEN)], "2 colours besides black ((0, 200, 0), (248, 0, 0))"),
         ([paint(RED, RED), paint(GREEN, GREEN)], "2 colours besides black ((248, 0, 0), (0, 200, 0))"),
-        ([paint(RED, RED), paint((250, 9, 9), (250, 9, 9))], None),
+        ([paint(RED, RED), paint((230, 20, 20), (230, 20, 20))], None),
         ([paint(1, 1), paint(2, 2), paint(3, 3)], "3 values besides black (1, 2, 3)"),
         ([paint(1, 1), paint(255, 255), paint(1, 1)], None),
+        ([paint(2, 1), paint(3, 1)], None),  # the files themselves tell
         ([paint(255, 255), paint(65535, 65535, dtype=np.uint16)], None),
         (
             [paint(1, 1), paint(2, 2), paint(3, 3), paint(4, 4), paint(5, 5)],

@@ -50,8 +50,7 @@ ALLOWED = {
     "fields": LEAF | {"leftovers", "mask_files"},
     "problems": LEAF
     | {"mask_files", "cases", "checks", "duplicates", "fields", "folds", "images", "labels", "leftovers", "oddities"}
-    | {"samples"}
-    | {"submission"},
+    | {"samples", "submission"},
     "fingerprints": {"ahead", "paths", "progress"},
     "cache": LEAF | {"mask_files", "fingerprints", "images", "progress", "scratch", "ahead"},
     "ahead": set(),
