@@ -102,15 +102,19 @@ def check_output(output_dir: Path, *, preset: str, settings: Mapping[str, Any], 
         if foreign and not (output_dir / "folds.csv").exists():  # a single notebook of ours leaves folds.csv
             raise InputError(f"{output_dir} holds {foreign[0]} that is not of a run of ours; {cure}")
         return
+    if not any(_holds(output_dir / name) for name in ("folds.csv", *OUTPUTS)):
+        return  # of a first try that failed before it left anything
     if not str(manifest["data_hash"]).startswith("sha256:"):  # of names and sizes only
         raise InputError(f"{output_dir} holds a run of an earlier revision of seglib; {cure}")
     if manifest["data_hash"] != data_hash:
         raise InputError(f"{output_dir} holds a run on other data ({manifest['data_dir']} as it was then); {cure}")
     ours, theirs = make_config(preset, **settings), make_config(manifest["preset"], **manifest["settings"])
     if name := find_difference(ours, theirs):
-        raise InputError(
-            f"{output_dir} holds a run with {name}={getattr(theirs, name)}, not {getattr(ours, name)}; {cure}"
-        )
+        raise InputError(f"{output_dir} holds a run with {name}={_show(theirs, name)}, not {_show(ours, name)}; {cure}")
+
+
+def _show(config: Config, name: str) -> str:
+    return str(getattr(config, name)) or "''"
 
 
 def _holds(path: Path) -> bool:

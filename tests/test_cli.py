@@ -105,8 +105,9 @@ def test_a_word_that_cannot_be_is_one_sentence(phantoms, tmp_path, stop, words, 
 def test_a_folder_with_another_run_is_left_as_it_is(phantoms, tmp_path, stop):
     manifest = {"data_hash": "sha256:x", "data_dir": "/elsewhere", "preset": "quick", "settings": {}}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    (tmp_path / "history.csv").touch()
     assert "holds a run on other data (/elsewhere as it was then)" in stop("run", "--data", phantoms, "--out", tmp_path)
-    assert [entry.name for entry in tmp_path.iterdir() if entry.is_file()] == ["manifest.json"]
+    assert {entry.name for entry in tmp_path.iterdir() if entry.is_file()} == {"manifest.json", "history.csv"}
 
 
 def test_without_a_folder_for_test_images_there_is_no_submission(copy, tmp_path, monkeypatch, stop, capsys):

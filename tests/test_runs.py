@@ -124,6 +124,7 @@ HASH = "sha256:0"
 def make_manifest(folder, **changes):
     facts = {"data_hash": HASH, "data_dir": "/d", "preset": "quick", "settings": {"epochs": 3}} | changes
     (folder / "manifest.json").write_text(json.dumps(facts))
+    (folder / "folds.csv").touch()
 
 
 def check(folder, **changes):
@@ -189,6 +190,22 @@ def test_a_manifest_of_something_else_is_refused(tmp_path, text):
     (tmp_path / "manifest.json").write_text(text)
     with pytest.raises(InputError, match="not a manifest"):
         check(tmp_path)
+
+
+def test_a_value_that_is_empty_is_seen(tmp_path):
+    make_manifest(tmp_path, preset="baseline", settings={})
+    with pytest.raises(InputError, match="holds a run with encoder='', not resnet18"):
+        check(tmp_path, preset="baseline", settings={"encoder": "resnet18"})
+
+
+def test_a_first_try_that_failed_before_it_left_anything_is_in_nobodys_way(tmp_path):
+    make_manifest(tmp_path)
+    (tmp_path / "folds.csv").unlink()
+    (tmp_path / "03_loss_curves.ipynb").touch()
+    check(tmp_path, settings={"epochs": 4}, data_hash=f"{HASH}0")
+    (tmp_path / "history.csv").touch()
+    with pytest.raises(InputError, match="on other data"):
+        check(tmp_path, settings={"epochs": 4}, data_hash=f"{HASH}0")
 
 
 def test_a_run_known_by_names_and_sizes_only_is_not_gone_on_with(tmp_path):

@@ -73,7 +73,7 @@ def fit_members(
         if left and any_rank(is_time_up(config.max_hours, history["seconds"].max())):
             if rank.index == 0:
                 mark_unfinished(output_dir, unfinished=True)
-                print(f"{left} more folds are left for another time", flush=True)
+                print("1 more fold is" if left == 1 else f"{left} more folds are", "left for another time", flush=True)
             break
     return pd.concat(histories, ignore_index=True)
 
