@@ -188,10 +188,12 @@ def test_small_numbers_of_pixels_are_labelled_in_plain_numbers():
         figure = figures.plot_calibration(counts, counts)
         figure.draw_without_rendering()
         below = figure.axes[1]
-        labels = [label.get_text() for label in below.get_yticklabels(which="both")]
+        low, high = below.get_ylim()
+        ticks = [*below.yaxis.get_major_ticks(), *below.yaxis.get_minor_ticks()]  # some versions have more, not shown
+        labels = [tick.label1.get_text() for tick in ticks if low <= tick.get_loc() <= high]
         assert any(labels)
         assert not any("$" in label or "e" in label for label in labels)
-        assert below.get_ylim()[0] >= 0.01
+        assert low >= 0.01
 
 
 @pytest.mark.parametrize("dice", [[0.5], [0.9, 0.96, 0.96], [0.0] * 30 + [1.0] * 3])
