@@ -205,7 +205,7 @@ def _check_data(data_dir: Path, *, with_test: bool) -> pd.DataFrame:
 
     train = samples.list_samples(data_dir)
     test = samples.list_test_images(data_dir) if with_test else None
-    if test is not None and (template := submission.find_template(data_dir)):
+    if test is not None and (template := submission.find_template(data_dir, set(test["sample_id"]), say=print)):
         if template.parent != data_dir.absolute():
             print(f"the submission will have the order and columns of {template}", flush=True)
         submission.check_template(template, set(test["sample_id"]))

@@ -281,11 +281,12 @@ def _tell_unused(unused: Iterable[Path]) -> list[Problem]:
 
 def _judge_template(data_dir: Path, test: pd.DataFrame) -> list[Problem]:
     """That no submission can be written as the competition asks for it; only the last notebook needs one."""
-    path = find_template(data_dir)
+    images = set(test["sample_id"])
+    path = find_template(data_dir, images)
     if path is None or test.empty:
         return []
     try:
-        check_template(path, set(test["sample_id"]))
+        check_template(path, images)
     except InputError as error:
         return [Problem.of_error(path, "template", error)]
     return []

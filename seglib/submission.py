@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -234,16 +234,38 @@ def check_template(path: Path, images: Collection[str]) -> tuple[Sequence[str], 
     return columns, listed
 
 
-def find_template(data_dir: Path) -> Path | None:
+def find_template(
+    data_dir: Path, images: Collection[str] | None = None, *, say: Callable[[str], None] = lambda line: None
+) -> Path | None:
     """The ``sample_submission.csv`` of a data set, in any case, where there is one.
 
     Archives are often unpacked with their images in a folder beside it: where the data folder has none, that of the
     folder around it is taken; on Kaggle that of any folder around it, up to the mount.
+
+    Args:
+        data_dir: the data set.
+        images: the test images, by their stems; a template around the data that asks for none of them is of another
+            data set, and passed over. None: whatever is found is taken.
+        say: is given a line for each that is passed over.
     """
     folder = data_dir.absolute()
+    if own := _find_template_in(folder):
+        return own
     inside = [around for around in folder.parents if mounts.INPUTS in around.parents]
     around = inside if mounts.is_kaggle() and mounts.INPUTS in folder.parents else [folder.parent]
-    return next((found for place in (folder, *around) if (found := _find_template_in(place))), None)
+    for found in filter(None, map(_find_template_in, around)):
+        if images is None or not _is_of_another_set(found, images):
+            return found
+        say(f"{found} asks for none of the test images, so it is passed over")
+    return None
+
+
+def _is_of_another_set(template: Path, images: Collection[str]) -> bool:
+    try:
+        ids = read_table(template).iloc[:, 0]
+    except InputError:  # whoever needs it says what is wrong
+        return False
+    return len(ids) > 0 and not any(stem in images for stem in match_ids(ids, images))
 
 
 def _find_template_in(folder: Path) -> Path | None:

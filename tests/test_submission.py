@@ -151,6 +151,24 @@ def test_at_home_the_template_may_lie_beside_the_data_and_no_further(tmp_path, m
     assert find_template(data) == own
 
 
+def test_a_template_beside_the_data_of_another_set_is_passed_over_with_a_word(tmp_path, monkeypatch):
+    monkeypatch.delenv("KAGGLE_KERNEL_RUN_TYPE", raising=False)
+    data, beside, lines = tmp_path / "data", tmp_path / "sample_submission.csv", []
+    data.mkdir()
+    beside.write_text("ImageId,EncodedPixels,other\nx.jpg,,\ny.jpg,,\n")
+    assert find_template(data, {"a", "b"}, say=lines.append) is None
+    assert lines == [f"{beside} asks for none of the test images, so it is passed over"]
+    assert find_template(data, {"a", "x"}, say=lines.append) == beside
+    assert find_template(data) == beside
+    for text in ("ImageId,EncodedPixels\n", "only\na\n"):  # an order of columns alone; no template, which is told later
+        beside.write_text(text)
+        assert find_template(data, {"a", "b"}, say=lines.append) == beside
+    beside.rename(data / beside.name)
+    (data / beside.name).write_text("ImageId,EncodedPixels\nx,\n")
+    assert find_template(data, {"a", "b"}, say=lines.append) == data / beside.name
+    assert len(lines) == 1
+
+
 def test_on_kaggle_the_template_is_looked_for_up_to_the_mount(tmp_path, monkeypatch):
     monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
     monkeypatch.setattr("seglib.mounts.INPUTS", tmp_path / "input")
