@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 import psutil
 
-from seglib.synthetic import draw_phantom
+from seglib.data.synthetic import draw_phantom
 
 SIDE = 32  # pixels of a phantom
 MEGABYTE = 2**20
@@ -86,13 +86,13 @@ def measure_set(data_dir: Path, output_dir: Path) -> dict:
     """
     import dataclasses
 
-    from seglib.batches import make_loaders
-    from seglib.checks import measure_samples
+    from seglib.batches.loaders import make_loaders
+    from seglib.checks.facts import measure_samples
     from seglib.config import make_config
-    from seglib.folds import join_groups, prepare_folds, split_samples
+    from seglib.data.folds import join_groups, prepare_folds, split_samples
+    from seglib.data.samples import list_samples
+    from seglib.images.scales import probe_images
     from seglib.paths import resolve_output_dir
-    from seglib.samples import list_samples
-    from seglib.scales import probe_images
     from seglib.training.members import fit_members
 
     output = resolve_output_dir(output_dir.absolute(), create=True)

@@ -28,12 +28,12 @@ import psutil
 import torch
 
 from contenders.job import STARTED, Job
+from seglib.data.samples import list_samples
+from seglib.data.synthetic import write_phantoms
 from seglib.downloads import get_data
 from seglib.errors import InputError
 from seglib.paths import find_data_dir, find_project_root, is_data_dir, write_text
-from seglib.runs import describe_machine
-from seglib.samples import list_samples
-from seglib.synthetic import write_phantoms
+from seglib.runs.notebooks import describe_machine
 from speed_table import describe_speed
 
 HERE = Path(__file__).resolve().parent

@@ -57,30 +57,34 @@ def _stop(sentence: str, code: int) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from seglib import fingerprints, mask_files, orders, ranks, runs
+    from seglib.data import fingerprints
+    from seglib.images import mask_files
+    from seglib.machine import ranks
+    from seglib.runs import notebooks
+    from seglib.training import orders
 
-    names = runs.choose_notebooks(arguments.only)
-    settings = runs.parse_settings(arguments.preset, arguments.set)
+    names = notebooks.choose_notebooks(arguments.only)
+    settings = notebooks.parse_settings(arguments.preset, arguments.set)
     if ranks.find_rank().index > 0:
         return _join(names, paths.resolve_output_dir(Path(arguments.out).absolute()))
     data_dir = paths.find_data_dir(_fetch_if_named(arguments.data))
-    names = runs.choose_notebooks(arguments.only, with_test=_look_for_test(data_dir, arguments.only))
+    names = notebooks.choose_notebooks(arguments.only, with_test=_look_for_test(data_dir, arguments.only))
     output_dir = paths.resolve_output_dir(Path(arguments.out).absolute())
     train = _check_data(data_dir, with_test="05_submission" in names)
     data_hash = fingerprints.fingerprint_data(mask_files.list_files(train))
-    runs.check_output(output_dir, preset=arguments.preset, settings=settings, data_hash=data_hash)
+    notebooks.check_output(output_dir, preset=arguments.preset, settings=settings, data_hash=data_hash)
     if "02_training" in names and not any(output_dir.rglob("last.ckpt")):
         _say_duration(config.make_config(arguments.preset, **settings), len(train))
     paths.resolve_output_dir(output_dir, create=True)
     facts = {"preset": arguments.preset, "settings": settings, "data_hash": data_hash}
     with orders.lead(output_dir):
-        runs.run_notebooks(names, data_dir=data_dir, output_dir=output_dir, **facts)
+        notebooks.run_notebooks(names, data_dir=data_dir, output_dir=output_dir, **facts)
     _say_results(output_dir)
 
 
 def _look_for_test(data_dir: Path, only: str | None = None) -> bool:
     """Whether there is a folder for test images; where not, and all notebooks are meant, it is said what follows."""
-    from seglib import trees
+    from seglib.data import trees
 
     found = trees.has_test(data_dir)
     if not found and only is None:
@@ -89,7 +93,7 @@ def _look_for_test(data_dir: Path, only: str | None = None) -> bool:
 
 
 def _say_results(output_dir: Path) -> None:
-    from seglib import report
+    from seglib.runs import report
 
     print(f"score       {report.describe_headline(output_dir)}")
     print(f"report      {report.write_report(output_dir)}")
@@ -101,8 +105,7 @@ def _say_results(output_dir: Path) -> None:
 
 def _join(names: Sequence[str], output_dir: Path) -> None:
     """Train with the process that runs the notebooks, as torchrun or SLURM started several."""
-    from seglib import orders
-    from seglib.training import members
+    from seglib.training import members, orders
 
     if "02_training" in names:
         members.fit_members(*orders.await_order(output_dir))
@@ -133,23 +136,28 @@ def _grid(arguments: argparse.Namespace) -> None:
 
 
 def _ensemble(arguments: argparse.Namespace) -> None:
-    from seglib import ensembles, fingerprints, mask_files, runs
+    from seglib.data import fingerprints
+    from seglib.images import mask_files
+    from seglib.runs import ensembles, notebooks
 
     output_dir = paths.resolve_output_dir(Path(arguments.out).absolute())
     first = ensembles.make_ensemble([Path(run).absolute() for run in arguments.runs], output_dir)
     facts = {name: first[name] for name in ("preset", "settings", "data_hash")}
     data_dir = paths.find_data_dir(_fetch_if_named(arguments.data or first["data_dir"]))
     with_test = _look_for_test(data_dir)
-    names = runs.choose_notebooks("03,04,05" if with_test else "03,04")
+    names = notebooks.choose_notebooks("03,04,05" if with_test else "03,04")
     train = _check_data(data_dir, with_test=with_test)
     if fingerprints.fingerprint_data(mask_files.list_files(train)) != first["data_hash"]:
         raise errors.InputError(f"the runs were made on other data than {data_dir}; name theirs with --data")
-    runs.run_notebooks(names, data_dir=data_dir, output_dir=output_dir, **facts)
+    notebooks.run_notebooks(names, data_dir=data_dir, output_dir=output_dir, **facts)
     _say_results(output_dir)
 
 
 def _predict(arguments: argparse.Namespace) -> None:
-    from seglib import checkpoints, predictions, ranks, rules, samples
+    from seglib.data import samples
+    from seglib.machine import ranks
+    from seglib.models import checkpoints
+    from seglib.prediction import folders, rules
 
     run, out, rank = Path(arguments.run).absolute(), Path(arguments.out).absolute(), ranks.find_rank()
     if not run.is_dir():
@@ -158,7 +166,7 @@ def _predict(arguments: argparse.Namespace) -> None:
     images, masks = samples.list_images_below(source, out)
     if masks:
         print(f"{masks} masks in {source} are passed over", flush=True)
-    found = predictions.predict_images(
+    found = folders.predict_images(
         checkpoints.load_members(run),
         rules.read_rules(run / "masks.json"),
         images,
@@ -171,11 +179,11 @@ def _predict(arguments: argparse.Namespace) -> None:
     if found.missing:
         print(f"{found.missing} of {found.images} images are left to other processes; if none is at work, run it again")
         return
-    print(f"masks       {out}\ntable       {out / predictions.TABLE_NAME}", flush=True)
+    print(f"masks       {out}\ntable       {out / folders.TABLE_NAME}", flush=True)
     if found.unreadable:
         raise errors.InputError(
             f"{len(found.unreadable)} of {found.images} images cannot be read and have no mask, listed in "
-            f"{out / predictions.UNREADABLE_NAME}; mend or remove them and run the same again"
+            f"{out / folders.UNREADABLE_NAME}; mend or remove them and run the same again"
         )
 
 
@@ -185,7 +193,7 @@ def _fetch_if_named(data: str | None) -> str | Path | None:
         return data
     root = paths.find_project_root()
     if data == "phantoms":
-        from seglib import synthetic
+        from seglib.data import synthetic
 
         return synthetic.write_phantoms(root / "outputs" / "phantoms")
     from seglib import downloads
@@ -201,24 +209,26 @@ def _is_fetched(data: str | None) -> bool:
 
 def _check_data(data_dir: Path, *, with_test: bool) -> pd.DataFrame:
     """The training samples, after everything that will be read was read once; stops at what cannot work."""
-    from seglib import checks, fields, labels, leftovers, samples, submission
+    from seglib.checks import facts, fields, labels
+    from seglib.data import leftovers, samples
+    from seglib.submission import files
 
     train = samples.list_samples(data_dir)
     test = samples.list_test_images(data_dir) if with_test else None
-    if test is not None and (template := submission.find_template(data_dir, set(test["sample_id"]), say=print)):
+    if test is not None and (template := files.find_template(data_dir, set(test["sample_id"]), say=print)):
         if template.parent != data_dir.absolute():
             print(f"the submission will have the order and columns of {template}", flush=True)
-        submission.check_template(template, set(test["sample_id"]))
+        files.check_template(template, set(test["sample_id"]))
     for folder in (unused := leftovers.find_unused(data_dir, samples.read_left_out(data_dir))):
         print(f"{folder} holds images that are not used")
-    scale = checks.find_scale(train)
-    measured = checks.check_samples(train, scale=scale)
+    scale = facts.find_scale(train)
+    measured = facts.check_samples(train, scale=scale)
     for problem in fields.find_field_of_view(measured, unused):
         raise errors.InputError(problem.sentence)
     for problem in labels.judge_labels(measured):
         print(problem.sentence)
     if test is not None:
-        checks.measure_test_images(test, scale=scale)
+        facts.measure_test_images(test, scale=scale)
     print(f"{data_dir}: {len(train)} training images" + (f", {len(test)} test images" if test is not None else ""))
     return train
 
@@ -227,18 +237,19 @@ def _say_duration(settings: config.Config, count: int) -> None:
     """Hours are announced before they are spent."""
     import dataclasses
 
-    from seglib import durations, models
+    from seglib.models import networks
+    from seglib.training import durations
 
     white = settings.black + 255 if settings.white is None else settings.white
     known = dataclasses.replace(settings, in_channels=settings.in_channels or 3, white=white)
     val_size = round(count / settings.n_folds)
-    network = models.build_model(known)
+    network = networks.build_model(known)
     seconds = durations.estimate_seconds(network, known, train_size=count - val_size, val_size=val_size)
     print(durations.describe_duration(seconds), flush=True)
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from seglib import problems
+    from seglib.checks import problems
 
     data_dir = paths.find_data_dir(arguments.data)
     table = problems.inspect_data(data_dir, folds=arguments.folds and Path(arguments.folds)).problems
@@ -258,7 +269,7 @@ def _get(arguments: argparse.Namespace) -> None:
 
 
 def _phantoms(arguments: argparse.Namespace) -> None:
-    from seglib import synthetic
+    from seglib.data import synthetic
 
     print(
         synthetic.write_phantoms(Path(arguments.out), train=arguments.train, test=arguments.test, seed=arguments.seed)
@@ -266,18 +277,20 @@ def _phantoms(arguments: argparse.Namespace) -> None:
 
 
 def _score(arguments: argparse.Namespace) -> None:
-    from seglib import images, scoring, summaries
+    from seglib.images import reading
+    from seglib.scores import summaries
+    from seglib.submission import scoring
 
     truth = scoring.list_truth(Path(arguments.truth))
     rows = {"column": arguments.column, "where": _parse_where(arguments.where)}
     submitted = scoring.read_submitted(Path(arguments.submission), truth, **rows, **_name_order(arguments))
-    scores = scoring.score_submission(submitted, truth, images.read_mask)
+    scores = scoring.score_submission(submitted, truth, reading.read_mask)
     summary = summaries.summarise_scores(scores)
     for name, text in summaries.describe_scores(summary).items():
         print(f"{text}\n    {summaries.DEFINITIONS[name]}")
     if arguments.json:
         paths.write_text(Path(arguments.json), json.dumps(summary, indent=2) + "\n")
-    ours, theirs = scoring.compare_directions(submitted, truth, images.read_mask)
+    ours, theirs = scoring.compare_directions(submitted, truth, reading.read_mask)
     if theirs >= ours + MUCH_BETTER:
         other = _name_other_direction(arguments)
         print(f"look: {other}, the Dice of the first images is {theirs:.4f} instead of {ours:.4f}")
@@ -299,7 +312,7 @@ def _name_other_direction(arguments: argparse.Namespace) -> str:
 
 
 def _decode(arguments: argparse.Namespace) -> None:
-    from seglib import decoding
+    from seglib.submission import decoding
 
     how = {"column": arguments.column, "where": _parse_where(arguments.where), "rest_empty": arguments.rest_empty}
     out = Path(arguments.out).absolute()
@@ -319,7 +332,7 @@ def _decode(arguments: argparse.Namespace) -> None:
 
 
 def _compare(arguments: argparse.Namespace) -> None:
-    from seglib import intervals, masks
+    from seglib.scores import intervals, masks
 
     pairs = masks.pair_scores(Path(arguments.first), Path(arguments.second))
     groups = pairs["group"].to_numpy()
@@ -355,8 +368,8 @@ def _kaggle(arguments: argparse.Namespace) -> int:
 
 
 def _bundle(arguments: argparse.Namespace, out: Path) -> None:
-    from seglib import runs
     from seglib.kaggle import bundle
+    from seglib.runs import notebooks
 
     if arguments.run and (arguments.preset or arguments.set):
         raise errors.InputError("--run has its own numbers; leave out --preset and --set, or leave out --run")
@@ -366,7 +379,7 @@ def _bundle(arguments: argparse.Namespace, out: Path) -> None:
         recipe = bundle.read_recipe(Path(arguments.run).absolute())
     else:
         preset = arguments.preset or "baseline"
-        recipe = bundle.Recipe(preset, runs.parse_settings(preset, arguments.set))
+        recipe = bundle.Recipe(preset, notebooks.parse_settings(preset, arguments.set))
     called = Path(arguments.run).absolute().name if arguments.run else recipe.preset
     kernels = bundle.make_bundle(
         recipe,

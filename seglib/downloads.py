@@ -21,7 +21,7 @@ import requests
 from tqdm import tqdm
 
 from seglib.errors import InputError
-from seglib.images import SUFFIXES
+from seglib.images.reading import SUFFIXES
 from seglib.kaggle.client import require_client
 
 ISIC_URL = "https://isic-challenge-data.s3.amazonaws.com/2016/"

@@ -6,8 +6,8 @@ import re
 import tempfile
 from pathlib import Path
 
-from seglib import mounts
 from seglib.errors import InputError
+from seglib.machine import mounts
 
 SAID_AT_MOST = 3  # folders named in a message
 UNFINISHED_NAME = ".unfinished"  # in the folder of a run or of a fold

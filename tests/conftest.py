@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from seglib.config import make_config
-from seglib.folds import assign_folds
-from seglib.samples import list_samples
-from seglib.synthetic import write_phantoms
+from seglib.data.folds import assign_folds
+from seglib.data.samples import list_samples
+from seglib.data.synthetic import write_phantoms
 from seglib.training.members import fit_members
 
 

@@ -5,8 +5,8 @@ import shutil
 import cv2
 import numpy as np
 
-from seglib.images import read_image, read_mask
-from seglib.samples import list_samples, list_test_images
+from seglib.data.samples import list_samples, list_test_images
+from seglib.images.reading import read_image, read_mask
 
 
 def plant_faults(data):

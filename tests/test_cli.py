@@ -14,11 +14,12 @@ import torch
 
 from seglib import cli
 from seglib.cli import main
-from seglib.images import read_mask
-from seglib.models import build_model
-from seglib.rules import MaskRules
-from seglib.samples import list_masks
-from seglib.submission import encode_rle, write_submission
+from seglib.data.samples import list_masks
+from seglib.images.reading import read_mask
+from seglib.models.networks import build_model
+from seglib.prediction.rules import MaskRules
+from seglib.submission.files import write_submission
+from seglib.submission.run_lengths import encode_rle
 
 
 @pytest.fixture
@@ -115,9 +116,9 @@ def test_without_a_folder_for_test_images_there_is_no_submission(copy, tmp_path,
     asked = ["run", "--data", str(copy), "--out", str(tmp_path / "out"), "--preset", "baseline"]
     assert "no test images" in stop(*asked, "--only", "04,05")
     ran = []
-    monkeypatch.setattr("seglib.runs.run_notebooks", lambda names, **facts: ran.extend(names))
-    monkeypatch.setattr("seglib.report.write_report", lambda folder: folder / "report.html")
-    monkeypatch.setattr("seglib.report.describe_headline", lambda folder: f"the score of {folder.name}")
+    monkeypatch.setattr("seglib.runs.notebooks.run_notebooks", lambda names, **facts: ran.extend(names))
+    monkeypatch.setattr("seglib.runs.report.write_report", lambda folder: folder / "report.html")
+    monkeypatch.setattr("seglib.runs.report.describe_headline", lambda folder: f"the score of {folder.name}")
     assert main([*asked, "--set", "image_size=32"]) == 0
     assert ran == ["01_eda", "02_training", "03_loss_curves", "04_evaluation"]
     said = capsys.readouterr().out
@@ -381,8 +382,8 @@ def test_test_images_that_are_left_out_stop_neither_check_nor_run(phantoms, tmp_
 
 
 def test_a_process_that_others_lead_trains_their_order_and_does_nothing_else(phantoms, tmp_path, monkeypatch):
-    from seglib import orders, ranks
-    from seglib.training import members
+    from seglib.machine import ranks
+    from seglib.training import members, orders
 
     trained = []
     monkeypatch.setattr(ranks, "find_rank", lambda: ranks.Rank(1, 2))

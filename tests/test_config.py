@@ -3,9 +3,9 @@ import re
 
 import pytest
 
-from seglib import losses
 from seglib.config import LOSSES, PRESETS, Config, find_difference, make_config, parse_loss
 from seglib.errors import InputError
+from seglib.training import losses
 
 
 def test_the_default_is_the_recipe_of_the_seed():

@@ -6,13 +6,13 @@ import torch
 from test_warps import disc, picture, tensors
 from torch._dynamo.utils import counters
 
-from seglib.augmentation import Drawer, make_strong_transform
-from seglib.checkpoints import load_checkpoint
-from seglib.images import read_mask
-from seglib.probabilities import predict_probabilities
+from seglib.batches.augmentation import Drawer, make_strong_transform
+from seglib.batches.warps import augment_batch, merge_draws
+from seglib.images.reading import read_mask
+from seglib.models.checkpoints import load_checkpoint
+from seglib.prediction.probabilities import predict_probabilities
 from seglib.training.averaging import MovingAverage
 from seglib.training.segmenter import Segmenter
-from seglib.warps import augment_batch, merge_draws
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from seglib.config import make_config
-from seglib.summaries import summarise_scores
+from seglib.scores.summaries import summarise_scores
 
 PATH = Path(__file__).parents[1] / "benchmarks" / "ladder.py"
 

@@ -7,7 +7,7 @@ import nbformat
 import pytest
 
 from seglib.config import Config
-from seglib.runs import NOTEBOOKS
+from seglib.runs.notebooks import NOTEBOOKS
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 PLACES = {"data_dir", "output_dir", "other_runs", "preset", "settings"}

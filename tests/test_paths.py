@@ -1,7 +1,8 @@
 import pytest
 
-from seglib import mounts, paths
+from seglib import paths
 from seglib.errors import InputError
+from seglib.machine import mounts
 
 
 @pytest.fixture

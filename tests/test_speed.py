@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import nn
 
-from seglib import cache
-from seglib.augmentation import make_transform
+from seglib.batches import cache
+from seglib.batches.augmentation import make_transform
 from seglib.errors import InputError
-from seglib.metrics import dice_score
-from seglib.models import build_model
+from seglib.models.networks import build_model
+from seglib.scores.metrics import dice_score
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(FOLDER))
@@ -119,7 +119,7 @@ def test_the_others_borrow_nothing_of_seglib_but_the_plain_network_and_the_file_
             modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             modules += [node.module] if isinstance(node, ast.ImportFrom) else []
             found |= {module for module in modules if module.split(".")[0] == "seglib" or module == "contenders.ours"}
-    assert found == {"seglib.models", "seglib.weights"}
+    assert found == {"seglib.models.networks", "seglib.models.weights"}
 
 
 def test_the_seeds_way_tells_its_preparation_apart(tiny_job, monkeypatch):
@@ -262,7 +262,7 @@ def test_images_to_validate_by_are_no_training_images_and_of_all_kinds(phantoms)
 
 
 def test_the_loop_over_pixels_writes_what_seglib_writes(tiny_job):
-    from seglib.submission import encode_rle
+    from seglib.submission.run_lengths import encode_rle
 
     rng = np.random.default_rng(0)
     for mask in [*(rng.random((20, 5, 7)) > 0.5).astype(np.uint8), np.zeros((3, 2)), np.ones((3, 2))]:
@@ -279,7 +279,12 @@ def test_a_coder_that_gives_other_masks_back_is_refused(tiny_job):
 
 def test_all_modules_that_notebooks_import_are_found():
     modules = imports.list_modules()
-    assert {"seglib.training.members", "seglib.samples", "seglib.submission", "seglib.history"} <= set(modules)
+    assert {
+        "seglib.training.members",
+        "seglib.data.samples",
+        "seglib.submission.files",
+        "seglib.training.history",
+    } <= set(modules)
     assert all(importlib.util.find_spec(name) for name in modules)
 
 

@@ -4,6 +4,7 @@ import ast
 import importlib
 import json
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 from contenders.job import Job
@@ -33,11 +34,14 @@ def list_modules() -> list[str]:
 
 
 def _imports(source: str) -> list[str]:
+    """What is imported from seglib: modules, and those of a package where it is the package that is named."""
     names = []
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom):
-            names += [f"seglib.{alias.name}" for alias in node.names] if node.module == "seglib" else [node.module]
-    return [name for name in names if name.split(".")[0] == "seglib"]
+        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "seglib":
+            inside = [f"{node.module}.{alias.name}" for alias in node.names]
+            names += [name for name in inside if find_spec(node.module).submodule_search_locations and find_spec(name)]
+            names += [node.module]
+    return names
 
 
 def _time(names: list[str]) -> dict:

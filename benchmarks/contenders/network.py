@@ -12,7 +12,7 @@ def make_network(name: str, *, pretrained: bool = False) -> nn.Module:
     The weights are random; those of the encoder of ``lite2`` can be ImageNet's, from the file of a package.
     """
     if name in WIDTHS:
-        from seglib.models import UNet
+        from seglib.models.networks import UNet
 
         return UNet(3, widths=tuple(WIDTHS[name] * 2**level for level in range(5)))
     import segmentation_models_pytorch as smp
@@ -21,7 +21,7 @@ def make_network(name: str, *, pretrained: bool = False) -> nn.Module:
         return smp.Unet(name, encoder_weights=None, in_channels=3, classes=1)
     network = smp.Unet(ENCODER, encoder_weights=None, in_channels=3, classes=1)
     if pretrained:
-        from seglib.weights import load_encoder_weights
+        from seglib.models.weights import load_encoder_weights
 
         load_encoder_weights(network.encoder, "package", ENCODER)
     return network

@@ -18,14 +18,14 @@ from torch.utils.data import DataLoader
 
 from contenders.job import Job, Laps, describe_reach, now, pick_device, since_start
 from contenders.network import ENCODER, WIDTHS
-from seglib.allocator import keep_freed_memory
-from seglib.batches import Batch, make_loaders
+from seglib.batches.loaders import Batch, make_loaders
+from seglib.batches.warps import augment_batch
 from seglib.config import Config, make_config
-from seglib.models import autocast, build_model
-from seglib.probabilities import predict_probabilities
-from seglib.ranks import ALONE
-from seglib.scales import probe_images
-from seglib.warps import augment_batch
+from seglib.images.scales import probe_images
+from seglib.machine.allocator import keep_freed_memory
+from seglib.machine.ranks import ALONE
+from seglib.models.networks import autocast, build_model
+from seglib.prediction.probabilities import predict_probabilities
 
 PRESETS = {name: {"preset": "baseline", "width": width} for name, width in WIDTHS.items()}
 PRESETS |= {"lite2": {"preset": "best", "encoder": ENCODER}, "resnet34": {"preset": "resnet34"}}

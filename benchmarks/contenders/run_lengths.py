@@ -14,8 +14,8 @@ from contenders.job import Job, Laps
 
 
 def ours(job: Job) -> dict:
-    """``seglib.submission``."""
-    from seglib.submission import decode_rle, encode_rle
+    """``seglib.submission.run_lengths``."""
+    from seglib.submission.run_lengths import decode_rle, encode_rle
 
     return _time(job, encode_rle, decode_rle)
 

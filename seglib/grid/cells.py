@@ -12,11 +12,11 @@ from typing import Any
 import yaml
 
 from seglib.config import Config, find_difference, make_config, near_miss
+from seglib.data.fingerprints import fingerprint_data
+from seglib.data.samples import list_samples, list_test_images
 from seglib.errors import InputError
-from seglib.fingerprints import fingerprint_data
-from seglib.mask_files import list_files
-from seglib.runs import check_output, choose_notebooks, read_manifest
-from seglib.samples import list_samples, list_test_images
+from seglib.images.mask_files import list_files
+from seglib.runs.notebooks import check_output, choose_notebooks, read_manifest
 
 KEYS = ("data", "out", "preset", "set", "grid", "only")
 LONGEST_NAME = 80  # characters; longer ones end with a hash instead

@@ -25,7 +25,7 @@ from seglib.kaggle.kernels import (
 )
 from seglib.kaggle.wheels import build_wheels
 from seglib.paths import find_runs, write_text
-from seglib.runs import choose_notebooks, find_notebook, inject_parameters, read_manifest
+from seglib.runs.notebooks import choose_notebooks, find_notebook, inject_parameters, read_manifest
 
 KEPT = ("config.json", "folds.csv", "history.csv", "masks.json", "summary.json", "scores.csv", "manifest.json")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from seglib.errors import InputError
 from seglib.kaggle.kernels import DATASET, KERNELS, ORDER
-from seglib.progress import is_watched
+from seglib.machine.progress import is_watched
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0  # seconds between two looks at what goes on
 DATASET_LIMIT = 3600.0  # seconds in which a data set is ready, or never will be

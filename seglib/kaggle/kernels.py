@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from seglib.errors import InputError
-from seglib.runs import NOTEBOOKS
+from seglib.runs.notebooks import NOTEBOOKS
 
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 OWNER = re.compile(r"[A-Za-z0-9_-]{3,}")

@@ -12,12 +12,12 @@ import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from tqdm import tqdm
 
-from seglib.clock import is_time_up
 from seglib.config import Config
 from seglib.errors import InputError
+from seglib.machine.clock import is_time_up
+from seglib.machine.progress import track
+from seglib.machine.ranks import Rank, any_rank
 from seglib.paths import mark_unfinished, write_text
-from seglib.progress import track
-from seglib.ranks import Rank, any_rank
 from seglib.training.averaging import MovingAverage
 from seglib.training.segmenter import Segmenter
 from seglib.training.waiting import LoaderHint, WaitMeter

@@ -13,16 +13,16 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from seglib.allocator import give_back_memory, keep_freed_memory
-from seglib.batches import EpochLoader
-from seglib.checkpoints import load_checkpoint
+from seglib.batches.loaders import EpochLoader
 from seglib.config import Config, find_difference
-from seglib.durations import planned_epochs
 from seglib.errors import InputError
-from seglib.memory import is_out_of_memory
-from seglib.models import choose_precision
-from seglib.ranks import ALONE, Rank, find_rank
+from seglib.machine.allocator import give_back_memory, keep_freed_memory
+from seglib.machine.memory import is_out_of_memory
+from seglib.machine.ranks import ALONE, Rank, find_rank
+from seglib.models.checkpoints import load_checkpoint
+from seglib.models.networks import choose_precision
 from seglib.training.callbacks import make_callbacks
+from seglib.training.durations import planned_epochs
 from seglib.training.segmenter import Segmenter
 from seglib.training.waiting import WaitMeter
 from seglib.training.whole import WholeCheckpoints, remove_parts
@@ -40,7 +40,7 @@ def fit(
 
     Args:
         network: float images (N, C, H, W) in [0, 1] -> logits (N, 1, H, W).
-        train_loader: batches of ``seglib.batches``, in ``config.parts`` parts each.
+        train_loader: batches of ``seglib.batches.loaders``, in ``config.parts`` parts each.
         val_loader: the same, unshuffled and unaugmented.
         config: the numbers.
         output_dir: the folder of the run.

@@ -7,18 +7,18 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from seglib.batches import EpochLoader, make_loaders
-from seglib.checkpoints import member_dir
-from seglib.clock import is_time_up
+from seglib.batches.loaders import EpochLoader, make_loaders
 from seglib.config import Config
+from seglib.data.folds import split_samples
 from seglib.errors import InputError, MemoryShortageError
-from seglib.folds import split_samples
-from seglib.memory import describe_division, divide_further, is_out_of_memory, refuse_single_images
-from seglib.models import build_model
-from seglib.mounts import is_hidden_rerun
-from seglib.orders import Order, is_leading, start_ranks
+from seglib.machine.clock import is_time_up
+from seglib.machine.memory import describe_division, divide_further, is_out_of_memory, refuse_single_images
+from seglib.machine.mounts import is_hidden_rerun
+from seglib.machine.ranks import any_rank, count_devices, find_rank, share_batch
+from seglib.models.checkpoints import member_dir
+from seglib.models.networks import build_model
 from seglib.paths import mark_unfinished, write_text
-from seglib.ranks import any_rank, count_devices, find_rank, share_batch
+from seglib.training.orders import Order, is_leading, start_ranks
 
 
 def fit_members(

@@ -8,14 +8,14 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from seglib.batches import Batch
+from seglib.batches.loaders import Batch
+from seglib.batches.warps import augment_batch
 from seglib.config import Config, parse_loss
-from seglib.losses import combine_losses, seed_loss
-from seglib.metrics import dice_score, iou_score
-from seglib.models import choose_precision, scale_images
-from seglib.ranks import gather
+from seglib.machine.ranks import gather
+from seglib.models.networks import choose_precision, scale_images
+from seglib.scores.metrics import dice_score, iou_score
 from seglib.training.averaging import MovingAverage
-from seglib.warps import augment_batch
+from seglib.training.losses import combine_losses, seed_loss
 
 WARM_UP = {"onecycle": 0.2, "cosine": 0.05}  # share of the steps in which the rate climbs, before it falls as a cosine
 

@@ -9,9 +9,9 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.profilers import Profiler
 from torch.utils.data import DataLoader
 
-from seglib.batches import limit_workers
+from seglib.batches.loaders import limit_workers
 from seglib.config import Config
-from seglib.ranks import Rank, gather
+from seglib.machine.ranks import Rank, gather
 from seglib.training.segmenter import Segmenter
 
 FETCH = "train_dataloader_next"  # how Lightning's loop ends the name under which it tells a profiler of a fetch

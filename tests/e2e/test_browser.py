@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from seglib.figures import plot_areas, save_figure
-from seglib.report import write_report
-from seglib.summaries import summarise_scores
+from seglib.runs.report import write_report
+from seglib.scores.summaries import summarise_scores
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]

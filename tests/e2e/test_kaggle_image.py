@@ -18,11 +18,11 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from seglib.images import image_size
-from seglib.runs import NOTEBOOKS
-from seglib.samples import list_test_images
-from seglib.submission import check_submission
-from seglib.synthetic import write_phantoms
+from seglib.data.samples import list_test_images
+from seglib.data.synthetic import write_phantoms
+from seglib.images.reading import image_size
+from seglib.runs.notebooks import NOTEBOOKS
+from seglib.submission.files import check_submission
 
 pytestmark = pytest.mark.slow
 
@@ -44,7 +44,8 @@ SMALL = {"image_size": 64, "epochs": 2, "min_steps": 0, "batch_size": 4}
 PLAIN = {"width": 4, "norm": "batch", "folds": 2, "optimizer": "adamw", "schedule": "cosine", "ema_decay": 0.9}
 PLAIN |= {"augment": "strong", "gradient_clip": 1.0, "precision": "bf16", "loss": "0.5*focal + 0.5*lovasz", "tta": 8}
 # tests of the modules that lean most on packages whose versions differ
-TESTS = ("batches", "cache", "figures", "folds", "images", "models", "probabilities", "training")
+TESTS = ("batches/test_loaders", "batches/test_cache", "figures/test_figures", "data/test_folds", "images/test_reading")
+TESTS += ("models/test_networks", "prediction/test_probabilities", "training/test_training")
 
 
 def run(*command, **options):
@@ -192,5 +193,5 @@ def test_every_notebook_of_a_pretrained_network_runs(full_image, data, tmp_path)
 def test_our_own_tests_pass_there(full_image, tmp_path):
     shutil.copytree(ROOT / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    words = ("-q", "-m", "not slow", *(f"tests/test_{name}.py" for name in TESTS))
+    words = ("-q", "-m", "not slow", *(f"tests/{name}.py" for name in TESTS))
     run(full_image.bin / "pytest", *words, cwd=tmp_path, env=full_image.environ)

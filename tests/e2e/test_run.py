@@ -12,10 +12,11 @@ import pandas as pd
 import papermill
 import pytest
 
-from seglib.images import image_size, read_mask
-from seglib.samples import list_test_images
-from seglib.submission import check_submission, decode_rle, read_submission
-from seglib.summaries import DEFINITIONS
+from seglib.data.samples import list_test_images
+from seglib.images.reading import image_size, read_mask
+from seglib.scores.summaries import DEFINITIONS
+from seglib.submission.files import check_submission, read_submission
+from seglib.submission.run_lengths import decode_rle
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--set", "image_size=64", "--set", "epochs=4", "--set", "min_steps=0", "--set", "batch_size=4"]
@@ -188,11 +189,11 @@ def test_the_baseline_takes_its_first_real_steps_on_real_images_and_the_loss_fal
     """Three steps at 320 px on the CPU: the loss stays finite and falls."""
     import torch
 
-    from seglib.batches import make_loaders
+    from seglib.batches.loaders import make_loaders
     from seglib.config import make_config
-    from seglib.losses import bce_dice_loss
-    from seglib.models import build_model
-    from seglib.samples import list_samples
+    from seglib.data.samples import list_samples
+    from seglib.models.networks import build_model
+    from seglib.training.losses import bce_dice_loss
     from seglib.training.segmenter import Segmenter
 
     real = ROOT.parent / "shared" / "data" / "isic2016"

@@ -1,0 +1,1 @@
+"""A configuration -> a network; pretrained weights and checkpoints."""

@@ -1,0 +1,64 @@
+"""Checkpoint files -> networks; where the networks of a run lie."""
+
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from torch import nn
+
+from seglib.config import Config
+from seglib.errors import InputError
+from seglib.models.networks import build_model
+from seglib.paths import find_runs, is_unfinished
+
+
+def member_dir(output_dir: Path, fold: int) -> Path:
+    """Where the network of one fold of several has its checkpoints and its history."""
+    return output_dir / f"fold_{fold}"
+
+
+def load_checkpoint(path: Path) -> tuple[nn.Module, Config]:
+    """The network of a checkpoint, in evaluation mode and on the CPU, with the configuration it was trained by.
+
+    Raises:
+        InputError: if the file is missing or is not a checkpoint of ours.
+    """
+    if not path.is_file():
+        raise InputError(f"there is no checkpoint {path}; run 02_training first")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        config = Config(**checkpoint["hyper_parameters"]["config"])
+        weights = checkpoint["state_dict"]
+    except (LookupError, TypeError, RuntimeError, EOFError, ValueError, UnpicklingError) as error:
+        raise InputError(f"{path} is not a checkpoint of seglib ({type(error).__name__}); train again") from None
+    network = build_model(config, pretrained=False)
+    network.load_state_dict({name.removeprefix("network."): value for name, value in weights.items()})
+    return network.eval().to(memory_format=torch.channels_last), config
+
+
+def load_members(output_dir: Path) -> list[tuple[nn.Module, Config]]:
+    """The networks of a run with their configurations: one, one for each of its folds, or those of an ensemble's runs.
+
+    Raises:
+        InputError: if one of them is missing, or is not a checkpoint of ours.
+    """
+    runs = find_runs(output_dir)
+    if runs == [output_dir]:
+        return _load_run(output_dir)
+    return [member for run in runs for member in load_members(run)]
+
+
+def _load_run(output_dir: Path) -> list[tuple[nn.Module, Config]]:
+    whole, parts = Path("checkpoints", "best.ckpt"), sorted(output_dir.glob("fold_*"), key=_fold_number)
+    paths = [part / whole for part in parts if (part / whole).exists()] or [output_dir / whole]
+    members = [load_checkpoint(path) for path in paths]
+    if len(members) != (expected := members[0][1].folds):
+        why, cure = "", "run 02_training to train the others"
+        if is_unfinished(output_dir):
+            why, cure = ", as max_hours left no time for the others", "run the same again to go on"
+        raise InputError(f"{output_dir} holds {len(members)} of {expected} folds{why}; {cure}")
+    return members
+
+
+def _fold_number(folder: Path) -> int:
+    return int(folder.name.removeprefix("fold_"))

@@ -1,0 +1,1 @@
+"""Networks and images -> probability maps -> masks, with how sure they are."""

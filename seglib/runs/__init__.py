@@ -1,0 +1,1 @@
+"""Notebooks -> a run in a folder -> its report; several runs -> one."""

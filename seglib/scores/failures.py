@@ -1,0 +1,390 @@
+"""Scores and images -> what the images that fail have in common, and which of them to look at first."""
+
+from collections.abc import Iterable, Sequence
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from seglib.images.reading import Scale, read_image, read_mask
+from seglib.images.traits import describe_mask
+from seglib.machine.ahead import map_on_cores
+from seglib.machine.progress import track
+from seglib.scores.intervals import percentile_intervals, student_factor
+from seglib.scores.summaries import FAILURE_IOU
+
+SIDE = 512  # pixels: the longer side of the picture that is measured, so that a line is as thin at every size of file
+RING = 25  # of those pixels: how far round the reference its surroundings reach
+LINE_WIDTH, LINE_LENGTH = 13, 40  # of those pixels: what is thinner than the one and longer than the other is a line
+LINE_DEPTH = 20  # gray levels, of 255, that a line is darker than what is beside it
+BLACK = 40  # mean gray level of a corner below which it is dark
+SMALL, LARGE = 0.05, 0.5  # share of the image
+LOW_CONTRAST = 25  # levels, of 255
+MANY_LINES = 0.01  # share of the image
+FEWEST = 5  # groups of images with a cause, and without it, from which on a difference is looked at
+MISSED = 0.1  # share of the reference that was found, at most
+SURE = 0.8  # Dice that a map expects at least, to be called sure
+SURELY = 0.2  # Dice that a map expects and does not get
+
+CAUSES = {
+    "nothing to find": "the reference is empty",
+    "small": f"the reference covers less than {100 * SMALL:.0f} % of the image",
+    "large": f"the reference covers more than {100 * LARGE:.0f} % of the image",
+    "at the border": "the reference touches the border of the image",
+    "low contrast": f"mean colours of the reference and of the ring round it differ by less than {LOW_CONTRAST} levels",
+    "dark lines": f"thin dark lines (hair, rulers) outside the reference cover at least {100 * MANY_LINES:.0f} % of "
+    "the image",
+    "dark corners": f"a corner of the image is darker than level {BLACK}, as under a round lens",
+}
+
+
+def measure_difficulty(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
+    """What may make an image hard, in numbers that are the same at every size of file.
+
+    The image is resized to ``SIDE`` pixels along its longer side first. Dark lines are found by the morphological
+    black-hat, the closing minus the image: what is narrower than ``LINE_WIDTH`` pixels and more than ``LINE_DEPTH``
+    levels darker than both sides of it; parts of it shorter than ``LINE_LENGTH`` are texture and left out, and so is
+    all within the reference, whose own texture is no artefact.
+
+    Args:
+        image: uint8 (H, W, 3), RGB; gray has three equal channels.
+        mask: reference, uint8 (H, W) in {0, 1}.
+
+    Returns:
+        ``border_sides`` (how many of the four sides the reference touches), ``contrast`` (root mean square over R, G
+        and B of the difference between the mean levels of the reference and of the ring round it, 0 to 255; not a
+        number where the reference is empty or fills the image), ``dark_lines`` (share of the image) and
+        ``dark_corners`` (how many of the four, each a square of a twentieth of ``SIDE``).
+
+    Raises:
+        ValueError: if image and mask differ in size.
+
+    Source:
+        Lines: Lee et al. 1997, DullRazor, https://doi.org/10.1016/s0010-4825(97)00020-6.
+
+    Example:
+        >>> image, mask = np.full((64, 64, 3), 200, np.uint8), np.zeros((64, 64), np.uint8)
+        >>> image[:32], mask[:32] = 150, 1
+        >>> measure_difficulty(image, mask)
+        {'border_sides': 3, 'contrast': 50.0, 'dark_lines': 0.0, 'dark_corners': 0}
+    """
+    if image.shape[:2] != mask.shape:
+        raise ValueError(f"image {image.shape} and mask {mask.shape} differ")
+    small, weight = _resize(image), _resize(mask.astype(np.float32))  # no reference is too small for a weight
+    gray = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+    return {
+        "border_sides": describe_mask(mask)["border_sides"],
+        "contrast": _measure_contrast(small, weight),
+        "dark_lines": float((_find_lines(gray) & (weight == 0)).mean()),
+        "dark_corners": _count_dark_corners(gray),
+    }
+
+
+def _resize(pixels: np.ndarray) -> np.ndarray:
+    scale = SIDE / max(pixels.shape[:2])
+    shape = [max(1, round(side * scale)) for side in pixels.shape[1::-1]]
+    return cv2.resize(pixels, shape, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST)
+
+
+def _measure_contrast(image: np.ndarray, weight: np.ndarray) -> float:
+    inside = (weight > 0).astype(np.uint8)
+    ring = (cv2.dilate(inside, _disc(2 * RING + 1)) > inside).astype(np.uint8)
+    if not (inside.any() and ring.any()):
+        return float("nan")
+    foreground = (image * weight[..., None]).sum(axis=(0, 1), dtype=np.float64) / weight.sum(dtype=np.float64)
+    background = np.array(cv2.mean(image, mask=ring)[:3])
+    return float(np.sqrt(((foreground - background) ** 2).mean()))
+
+
+def _find_lines(gray: np.ndarray) -> np.ndarray:
+    """Bool (H, W): thin, dark and long."""
+    dark = (cv2.morphologyEx(gray, cv2.MORPH_BLACKHAT, _disc(LINE_WIDTH)) > LINE_DEPTH).astype(np.uint8)
+    _, labels, facts, _ = cv2.connectedComponentsWithStats(dark, connectivity=8)
+    long = np.maximum(facts[:, cv2.CC_STAT_WIDTH], facts[:, cv2.CC_STAT_HEIGHT]) >= LINE_LENGTH
+    long[0] = False  # what is no line
+    return long[labels]
+
+
+def _count_dark_corners(gray: np.ndarray) -> int:
+    side = min(SIDE // 20, *gray.shape)
+    corners = (gray[:side, :side], gray[:side, -side:], gray[-side:, :side], gray[-side:, -side:])
+    return sum(bool(corner.mean() < BLACK) for corner in corners)
+
+
+def _disc(width: int) -> np.ndarray:
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
+
+
+def measure_files(image_paths: Iterable[str], mask_paths: Iterable[str], *, scale: Scale) -> pd.DataFrame:
+    """``measure_difficulty`` of every image and its reference; memory holds one pair for each core.
+
+    Args:
+        image_paths: N files.
+        mask_paths: those of their references, in the same order.
+        scale: as for ``reading.read_image``.
+
+    Returns:
+        N rows, in the order of the files.
+
+    Raises:
+        InputError: if a file cannot be read.
+    """
+
+    def measure(pair: tuple[str, str]) -> dict[str, float]:
+        return measure_difficulty(read_image(pair[0], channels=3, scale=scale), read_mask(pair[1]))
+
+    pairs = list(zip(image_paths, mask_paths, strict=True))
+    return pd.DataFrame(track(map_on_cores(measure, pairs), "looking for causes", total=len(pairs)))
+
+
+def divide_errors(scores: pd.DataFrame) -> pd.DataFrame:
+    """What is lost of each image's overlap: ``1 - IoU = FP / (P or T) + FN / (P or T)``.
+
+    Args:
+        scores: one row per image with the pixels ``overlap``, ``pred_area`` and ``target_area``.
+
+    Returns:
+        ``fp_share``, the share of the union of prediction and reference that is predicted alone, and ``fn_share``, the
+        share that is in the reference alone; in [0, 1], 0 is best, both 0 where both masks are empty.
+
+    Example:
+        >>> divide_errors(pd.DataFrame({"overlap": [1], "pred_area": [2], "target_area": [3]})).to_dict("list")
+        {'fp_share': [0.25], 'fn_share': [0.5]}
+    """
+    union = (scores["pred_area"] + scores["target_area"] - scores["overlap"]).clip(lower=1)
+    areas = {"fp_share": scores["pred_area"], "fn_share": scores["target_area"]}
+    return pd.DataFrame({name: (area - scores["overlap"]) / union for name, area in areas.items()})
+
+
+def find_causes(table: pd.DataFrame) -> pd.DataFrame:
+    """Which of ``CAUSES`` each image has.
+
+    Args:
+        table: one row per image with ``target_area``, ``pixels``, and what ``measure_difficulty`` gives.
+
+    Returns:
+        Bool, one column for each cause; an image may have several, or none.
+    """
+    share = table["target_area"] / table["pixels"]
+    found = (
+        share == 0,
+        (share > 0) & (share < SMALL),
+        share > LARGE,
+        table["border_sides"] > 0,
+        table["contrast"] < LOW_CONTRAST,  # false where it is not a number
+        table["dark_lines"] >= MANY_LINES,
+        table["dark_corners"] > 0,
+    )
+    return pd.DataFrame(dict(zip(CAUSES, found, strict=True)))
+
+
+def compare_causes(table: pd.DataFrame, *, groups: Sequence | None = None) -> pd.DataFrame:
+    """Whether images with a cause score worse than those without it, and by which kind of error.
+
+    A difference says that the two go together, not that one makes the other: small lesions may also be the pale ones.
+    Seven causes are looked at, so one false alarm in three data sets is to be expected.
+
+    Args:
+        table: one row per image with ``dice``, the pixels ``overlap``, ``pred_area``, ``target_area``, ``pixels``, and
+            what ``measure_difficulty`` gives.
+        groups: (N,) images that count as one for the interval, as for ``intervals.bootstrap_interval``.
+
+    Returns:
+        One row for each of ``CAUSES``: ``cause``, ``images`` that have it, ``dice_with`` and ``dice_without`` (means),
+        their ``difference`` with its 95 % interval ``low`` and ``high``, the means ``fp_with``, ``fp_without``,
+        ``fn_with`` and ``fn_without`` of ``divide_errors``, and a ``verdict``. Not a number where there is no image to
+        take the mean of, and no interval where fewer than ``FEWEST`` groups have the cause or lack it.
+    """
+    causes, values = find_causes(table), divide_errors(table).assign(dice=table["dice"])
+    groups = np.arange(len(table)) if groups is None else np.asarray(groups)
+    return pd.DataFrame([_compare(cause, values, causes[cause].to_numpy(), groups) for cause in causes])
+
+
+def _compare(cause: str, values: pd.DataFrame, has: np.ndarray, groups: np.ndarray) -> dict[str, float | str]:
+    facts: dict[str, float | str] = {"cause": cause, "images": int(has.sum())}
+    for name, column in (("dice", "dice"), ("fp", "fp_share"), ("fn", "fn_share")):
+        facts |= {f"{name}_with": values.loc[has, column].mean(), f"{name}_without": values.loc[~has, column].mean()}
+    facts["difference"] = facts["dice_with"] - facts["dice_without"]
+    facts["low"], facts["high"] = difference_interval(values["dice"].to_numpy(), has, groups=groups)
+    return facts | {"verdict": _judge(facts, len(has))}
+
+
+def difference_interval(values: np.ndarray, has: np.ndarray, *, groups: np.ndarray) -> tuple[float, float]:
+    """95 % interval of ``mean(values[has]) - mean(values[~has])``, by the bootstrap of its linear part.
+
+    Each image pulls at the difference by ``(value - mean of its side) / share of its side``; the mean of these pulls
+    is what ``intervals.percentile_intervals`` resamples, in whole groups. The pulls of a side with n groups are
+    stretched by ``t(0.975, n - 1) / 1.96 * sqrt(n / (n - 1))``, so that few are not taken for certain.
+
+    Args:
+        values: (N,) one score per image.
+        has: bool (N,) which side it is on.
+        groups: (N,) images that are drawn together.
+
+    Returns:
+        Lower and upper end; not a number where a side has fewer than ``FEWEST`` groups.
+
+    Source:
+        Hampel 1974, The influence curve, https://doi.org/10.1080/01621459.1974.10482962 (the pulls).
+    """
+    if min(len(set(groups[side].tolist())) for side in (has, ~has)) < FEWEST:
+        return float("nan"), float("nan")
+    pulls, means = np.zeros(len(values)), []
+    for side, sign in ((has, 1), (~has, -1)):
+        count, mean = len(set(groups[side].tolist())), values[side].mean()
+        few = student_factor(count)
+        pulls[side] = sign * (values[side] - mean) * len(values) / side.sum() * few
+        means.append(mean)
+    (ends,) = percentile_intervals((means[0] - means[1] + pulls)[None], groups=groups)
+    return ends
+
+
+def _judge(facts: dict[str, float | str], count: int) -> str:
+    if facts["images"] in (0, count):
+        return "no image has it" if facts["images"] == 0 else "every image has it"
+    if np.isnan(facts["low"]):
+        return "too few images to tell"
+    if facts["low"] > 0 or facts["high"] < 0:
+        return f"{'better' if facts['difference'] > 0 else 'worse'} with it, and the difference is real"
+    return "the difference may be chance"
+
+
+def describe_causes(comparison: pd.DataFrame, count: int) -> list[str]:
+    """What the causes mean, in sentences: those with a real difference, then the others in one line each kind.
+
+    Args:
+        comparison: of ``compare_causes``.
+        count: images in all.
+    """
+    real = (comparison["low"] > 0) | (comparison["high"] < 0)
+    sentences = []
+    for row in comparison[real].sort_values("difference").itertuples():
+        sentences.append(
+            f"{row.cause} ({row.images} of {count} images): mean Dice {row.dice_with:.3f}, and {row.dice_without:.3f} "
+            f"without it ({row.difference:+.3f}, 95 % interval {row.low:+.3f} to {row.high:+.3f}). Of the union of "
+            f"prediction and reference {100 * row.fn_with:.0f} % is missed and {100 * row.fp_with:.0f} % added, and "
+            f"{100 * row.fn_without:.0f} % and {100 * row.fp_without:.0f} % without it."
+        )
+    for verdict, rows in comparison[~real].groupby("verdict", sort=True):
+        sentences.append(f"{', '.join(rows['cause'])}: {verdict}.")
+    return sentences
+
+
+def choose_typical(scores: pd.DataFrame, *, count: int = 2) -> pd.Series:
+    """The worst, the middle and the best images by Dice.
+
+    Best and middle are of the images that show something, if any does: an empty mask where nothing is tells nobody how
+    good masks are. A false alarm may be among the worst.
+
+    Args:
+        scores: one row per image with ``dice`` and ``target_area``.
+        count: how many of each; of few images none is named twice.
+
+    Returns:
+        "worst", "median" or "best", the worst image first; its index says which rows of the table they are.
+
+    Example:
+        >>> table = pd.DataFrame({"dice": [0.9, 0.1, 0.5, 1.0], "target_area": [9, 9, 9, 0]})
+        >>> choose_typical(table, count=1).to_dict()
+        {1: 'worst', 2: 'median', 0: 'best'}
+    """
+    order = scores["dice"].sort_values(kind="stable").index
+    shown = order[scores["target_area"][order] > 0]
+    shown = shown if len(shown) else order
+    start = max(0, (len(shown) - count) // 2)
+    parts = {"worst": order[:count], "best": shown[::-1][:count], "median": shown[start : start + count]}
+    kinds: dict[int, str] = {}
+    for kind, rows in parts.items():
+        for row in rows:
+            kinds.setdefault(row, kind)
+    return pd.Series({row: kinds[row] for row in order if row in kinds}, dtype=object)
+
+
+def choose_first(table: pd.DataFrame, *, groups: Sequence | None = None, count: int = 5) -> pd.DataFrame:
+    """The images to look at first, and why: among the worst, as many different reasons as there are.
+
+    Looked at is the worst tenth by Dice, and ``count`` at least. The very worst is always chosen; then, for each other
+    reason in the order below, the worst image that it applies to; then the worst of the rest. The reasons: surely wrong
+    (the map expects ``SURE`` at least, as much as of half of all images, and ``SURELY`` more than it gets: the
+    reference may be wrong, unless more than half of all images fail), missed (a tenth of the reference or less was
+    found), false alarm (the reference is empty), too much (more than half of the union is predicted alone), and the
+    causes of ``CAUSES``. A second image of a group comes only where no other group is left.
+
+    Args:
+        table: one row per image with ``sample_id``, ``dice``, ``expected_dice``, the pixels ``overlap``,
+            ``pred_area``, ``target_area``, ``pixels``, and what ``measure_difficulty`` gives.
+        groups: (N,) images of one patient or film, which may all be bad for one reason; None: each is one of its own.
+        count: how many images.
+
+    Returns:
+        ``count`` rows or as many as there are, the worst first: ``sample_id``, ``dice`` and ``why``, a sentence. The
+        index is that of ``table``.
+    """
+    ranked = table["dice"].sort_values(kind="stable").index[: max(count, -(-len(table) // 10))]
+    known = pd.Series(range(len(table)) if groups is None else np.asarray(groups), index=table.index)
+    again = known[ranked].duplicated().to_numpy()
+    worst = ranked[~again].append(ranked[again])
+    reasons = _find_reasons(table).loc[worst]
+    chosen: dict[int, str] = {worst[0]: _first_reason(reasons.iloc[0])} if len(worst) else {}
+    for reason in reasons:
+        left = [row for row in worst[reasons[reason]] if row not in chosen]
+        if left and len(chosen) < count and reason not in chosen.values():
+            chosen[left[0]] = reason
+    for row in worst:
+        if len(chosen) < count:
+            chosen.setdefault(row, _first_reason(reasons.loc[row]))
+    rows = table.loc[[row for row in ranked if row in chosen]]
+    sentences = [f"{_say_reason(chosen[row], facts)}: {_say_errors(facts)}" for row, facts in rows.iterrows()]
+    return rows[["sample_id", "dice"]].assign(why=sentences)
+
+
+def _find_reasons(table: pd.DataFrame) -> pd.DataFrame:
+    found = {
+        "surely wrong": _is_surely_wrong(table),
+        "missed": (table["target_area"] > 0) & (table["overlap"] <= MISSED * table["target_area"]),
+        "false alarm": (table["target_area"] == 0) & (table["pred_area"] > 0),
+        "too much": divide_errors(table)["fp_share"] > 0.5,
+    }
+    return pd.DataFrame(found).join(find_causes(table))
+
+
+def _is_surely_wrong(table: pd.DataFrame) -> pd.Series:
+    """Where a network fails on most images, being sure of one says nothing about its reference."""
+    expected, iou = table["expected_dice"], 1 - divide_errors(table).sum(axis=1)
+    sure = (expected >= expected.median()) & (expected >= SURE)
+    return sure & (expected - table["dice"] >= SURELY) & ((iou < FAILURE_IOU).mean() <= 0.5)
+
+
+def _first_reason(reasons: pd.Series) -> str:
+    return next((name for name in reasons.index if reasons[name]), "among the worst")
+
+
+def _say_reason(reason: str, facts: pd.Series) -> str:
+    covered = f"{_percent(facts['target_area'] / facts['pixels'])} of the image"
+    numbers = {
+        "surely wrong": f"the map expects a Dice of {facts['expected_dice']:.2f}; is the reference right?",
+        "small": covered,
+        "large": covered,
+        "at the border": f"touches {facts['border_sides']} of 4 sides",
+        "low contrast": f"{facts['contrast']:.0f} of 255 levels",
+        "dark lines": f"{_percent(facts['dark_lines'])} of the image",
+        "dark corners": f"{facts['dark_corners']} of 4",
+    }
+    return f"{reason} ({numbers[reason]})" if reason in numbers else reason
+
+
+def _percent(share: float) -> str:
+    """Something is never said to be nothing."""
+    return "less than 0.1 %" if 0 < share < 0.0005 else f"{100 * share:.1f} %"
+
+
+def _say_errors(facts: pd.Series) -> str:
+    """How the mask is wrong, in numbers; of an empty mask there is no share."""
+    image = f"{_percent(facts['pred_area'] / facts['pixels'])} of the image is predicted"
+    if not facts["target_area"]:
+        return f"the reference is empty and {image}" if facts["pred_area"] else "both masks are empty"
+    if not facts["pred_area"]:
+        return "nothing is predicted"
+    missed = 100 * (1 - facts["overlap"] / facts["target_area"])
+    wrong = 100 * (1 - facts["overlap"] / facts["pred_area"])
+    return f"{missed:.0f} % of the reference is missed, {wrong:.0f} % of the prediction lies outside it"

@@ -1,0 +1,1 @@
+"""Masks <-> run lengths <-> CSV files, ours and those of others."""

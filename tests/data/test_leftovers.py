@@ -1,0 +1,110 @@
+"""What a data folder holds besides what is read."""
+
+import pytest
+
+from seglib.data.leftovers import count_images, find_unused
+from seglib.data.samples import pair_samples, read_left_out
+from seglib.errors import InputError
+
+
+def touch(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
+def test_beside_the_folders_of_images_and_masks(tmp_path):
+    drive = ["images/21_training.tif", "1st_manual/21_manual1.gif", "mask/21_training_mask.gif"]
+    files = [f"training/{name}" for name in (*drive, "notes/a.txt", ".old/images/a.png")]
+    assert find_unused(touch(tmp_path / "a", *files)) == [tmp_path / "a/training/1st_manual"]
+    assert find_unused(touch(tmp_path / "b", *drive, "test/images/1.tif")) == [tmp_path / "b/1st_manual"]
+    called = touch(tmp_path / "c", "Original/a.png", "GT/a.png", "other/a.png")
+    assert find_unused(called) == [called / "other"]
+    beside = touch(tmp_path / "d", "Train/Image/a.png", "Train/Image/a_mask.png", "Train/old/b.png")
+    assert find_unused(beside) == [beside / "Train/old"]
+
+
+def test_beside_the_parts(tmp_path):
+    part = ["train/images/a.png", "train/masks/a.png"]
+    split = touch(
+        tmp_path, *part, "val/images/b.png", "test/images/c.png", "Holdout/a/b/d.png", "docs/x.txt", ".x/a.png"
+    )
+    assert find_unused(split) == [split / "Holdout", split / "val"]
+    assert split / "images" in find_unused(touch(split, "images/a.png"))
+    assert find_unused(touch(tmp_path / "twice", "Train/Train/Image/a.png", "Train/Train/Mask/a.png")) == []
+    assert find_unused(touch(tmp_path / "whole", "images/a.png", "masks/a.png", "val/b.png")) == [
+        tmp_path / "whole/val"
+    ]
+
+
+def test_what_we_wrote_is_no_data(tmp_path):
+    data = touch(tmp_path, "Train/Image/a.png", "Train/Mask/a.png", "outputs/a.png")
+    touch(data, "run/checkpoints/best.ckpt", "run/figures/a.png", "pred/.predictions/claim.json", "pred/a.png")
+    touch(data, "runs/one/manifest.json", "runs/one/folds.csv", "runs/one/a.png")
+    assert find_unused(data) == []
+    assert count_images(data / "runs") == 0
+    assert find_unused(touch(data, "runs/a.png", "theirs/manifest.json", "theirs/a.png")) == [
+        data / "runs",
+        data / "theirs",
+    ]
+
+
+def test_what_lies_too_deep_or_is_called_otherwise_among_cases(tmp_path):
+    cases = touch(tmp_path, *(f"{case}/{kind}/1.png" for case in ("a", "b/c/d") for kind in ("images", "masks")))
+    assert find_unused(cases) == [cases / "b"]
+    assert find_unused(touch(cases, "e/img/1.png", "e/gt/1.png")) == [cases / "b", cases / "e"]
+    assert find_unused(touch(cases, "b/images/1.png", "b/masks/1.png")) == [cases / "b", cases / "e"]
+    patients = touch(tmp_path / "patients", "Train/P1/images/a.png", "Train/P1/masks/a.png", "Train/P2/photo/a.png")
+    assert find_unused(patients) == [patients / "Train/P2"]
+
+
+def test_a_test_image_that_is_left_out_is_no_reason_to_stop(tmp_path):
+    stems = ("train_1", "train_2", "test_1")
+    data = touch(tmp_path, *(f"{stem}{end}.png" for stem in stems for end in ("", "_mask")), "a/b/c/d/x.png")
+    with pytest.raises(InputError, match="test_1.png is called as if it were to test"):
+        find_unused(data)
+    (data / "leave_out.csv").write_text("file\ntest_1.png\ntest_1_mask.png\n")
+    assert find_unused(data, read_left_out(data)) == [data / "a"]
+    assert len(pair_samples(data)[0]) == 2
+
+
+def test_a_folder_that_cannot_be_looked_into_is_none_of_ours(tmp_path, monkeypatch):
+    data = touch(tmp_path, "images/a.png", "masks/a.png", "lost+found/a.png")
+    scan = __import__("os").scandir
+
+    def refuse(path):
+        if str(path).endswith("lost+found"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr("os.scandir", refuse)
+    assert find_unused(data) == []
+
+
+UNREAD = {  # what is said; then files
+    "no Train/Image, but GT_1 (2 images) and stare-images (1 image); call the folder of the images Image and that of "
+    "their masks Mask, or Train/Image": ["GT_1/a.png", "GT_1/b.png", "stare-images/a.png"],
+    "but A (1 image), B (1 image), C (1 image), D (1 image), 1 more and 2 images outside of them;": [
+        *("A/1.png", "B/1.png", "C/1.png", "D/1.png", "E/1.png", "x.png", "y.png"),
+    ],
+    "but PH/P1 in it holds P1_lesion (1 image) and P1_photo (1 image);": [
+        f"PH/P{case}/P{case}_{kind}/a.png" for case in range(1, 7) for kind in ("photo", "lesion")
+    ],
+    "but PNG in it holds Pictures (1 image) and Truth (1 image);": [
+        f"{kind}/{folder}/1.png" for kind in ("PNG", "TIF") for folder in ("Pictures", "Truth")
+    ],
+    "train holds no folder Mask, but beside it there is train_masks (1 image); put the images into train/Image and "
+    "their masks into train/Mask": ["train/a.png", "train_masks/a.png", "test/b.png"],
+    "train/P1/a_gt.tif lies beside a.png; if it is the mask of that, call it a_mask.tif, and the others so": [
+        *("train/P1/a.png", "train/P1/a_gt.tif", "train/P2/b.png"),
+    ],
+    "holds no Train/Image, and no mask lies beside its image, called a_mask.png": ["Tissue/a.png", "Tissue/b.png"],
+}
+
+
+@pytest.mark.parametrize("said", UNREAD)
+def test_a_set_without_masks_is_told_by_what_it_holds(tmp_path, said):
+    with pytest.raises(InputError) as error:
+        pair_samples(touch(tmp_path, *UNREAD[said]))
+    assert said in str(error.value)

@@ -1,0 +1,36 @@
+import pytest
+
+from seglib.data.words import lies_among_masks, tells_images, tells_masks, tells_test, tells_train
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["TestDataset", "kmms_test", "test_set", "testing data", "testA_1", "VAL", "1-Validation_2", "testset", "HoldOut"],
+)
+def test_a_word_of_testing(name):
+    assert tells_test(name) != (name == "HoldOut")  # two words, and neither says it
+
+
+@pytest.mark.parametrize("name", ["validated", "latest", "valve", "Testis", "contest", "attest_1", "train"])
+def test_a_word_that_only_holds_one_of_testing(name):
+    assert not tells_test(name)
+
+
+def test_words_of_training():
+    assert all(
+        map(tells_train, ["TrainDataset", "kmms_training", "TRAIN", "21_training", "trainval-image", "stage1_train"])
+    )
+    assert not any(map(tells_train, ["strain", "trainer", "constraining", "test"]))
+
+
+def test_folders_of_images_and_masks_by_their_whole_names():
+    assert all(map(tells_images, ["img", "Images", "original", "ORIGINALS"]))
+    assert all(
+        map(
+            tells_masks, ["GT", "gts", "Ground Truth", "ground_truth", "GroundTruth", "labels", "Annotations", "manual"]
+        )
+    )
+    assert not any(map(tells_images, ["image1", "tissue images", "imgs_2", "masks", ""]))
+    assert not any(map(tells_masks, ["manual1", "labelsTr", "lung masks", "labels-ah", "images", ""]))
+    assert lies_among_masks("P1/Ground truth/a.png")
+    assert not lies_among_masks("gt.png")

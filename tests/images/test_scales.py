@@ -1,0 +1,160 @@
+"""Sets with negative values, such as slices of CT in Hounsfield units."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from seglib.checks.facts import find_scale
+from seglib.images.reading import Scale, are_gray, read_image, read_mask, read_mask_levels
+from seglib.images.scales import STEPS, Values, choose_scale, measure_values, probe_images
+
+
+@pytest.fixture
+def save(tmp_path):
+    def save(name, pixels):
+        Image.fromarray(np.asarray(pixels)).save(tmp_path / name)
+        return tmp_path / name
+
+    return save
+
+
+def scan(seed=0, padding=-2000, metal=3000):
+    """Air, a body of 0 to 60 with an organ of 100 to 160 (the mask), padding at the left and a little metal."""
+    rng = np.random.default_rng(seed)
+    image = np.full((100, 100), -1000, np.int32)
+    image[20:90, 20:90] = rng.integers(0, 61, (70, 70))
+    mask = np.zeros((100, 100), np.uint8)
+    mask[40:70, 40:70] = 1
+    image[mask > 0] = rng.integers(100, 161, 900)
+    image[:, :10], image[85:89, 85:89] = padding, metal
+    return image, mask
+
+
+def test_black_and_white_lie_around_the_foreground_where_values_are_negative(save):
+    image, mask = scan()
+    paths = [save("a.tif", image)], [save("a.png", mask)]
+    channels, scale = probe_images(*paths)
+    assert channels == 1
+    # the foreground reaches from 100 to 160, half of its range is 30
+    assert scale == (pytest.approx(70, abs=1), pytest.approx(190, abs=1))
+    pixels = read_image(paths[0][0], channels=1, scale=scale)[..., 0].astype(int)
+    assert pixels[mask > 0].min() > pixels[(mask == 0) & (image < 1000)].max() + 60
+    assert (pixels[image < 0] == 0).all()
+    assert (pixels[image == 3000] == 255).all()
+    table = pd.DataFrame({"image_path": map(str, paths[0]), "mask_path": map(str, paths[1])})
+    assert find_scale(table) == scale
+
+
+def test_each_file_counts_alike_and_its_outliers_do_not(save):
+    images, masks = [], []
+    for number in range(8):
+        image, mask = scan(number)
+        image[45, 45], image[46, 46] = 3000, -1000  # metal and air within the organ
+        images.append(save(f"{number}.tif", image))
+        masks.append(save(f"{number}.png", mask))
+    scale = probe_images(images, masks)[1]
+    assert scale == (pytest.approx(70, abs=2), pytest.approx(190, abs=2))
+
+
+def test_the_scale_does_not_go_beyond_the_values_there_are(save):
+    values = np.full((10, 10), -1.0, np.float32)
+    values[5:] = np.linspace(0, 2, 50).reshape(5, 10)
+    scale = probe_images([save("a.tif", values)], [save("a.png", (values >= 0).astype(np.uint8))])[1]
+    assert scale == (pytest.approx(-0.98, abs=0.02), 2)
+
+
+@pytest.mark.parametrize("mask", [None, np.zeros((100, 100), np.uint8), np.ones((9, 9), np.uint8), "no image"])
+def test_without_a_foreground_all_values_count(save, tmp_path, mask):
+    image, _ = scan()
+    path = save("a.tif", image)
+    masks = ()
+    if isinstance(mask, str):
+        (tmp_path / "a.png").write_text(mask)
+        masks = [tmp_path / "a.png"]
+    elif mask is not None:
+        masks = [save("a.png", mask)]
+    assert probe_images([path], masks) == (1, Scale(-2000, 3000))
+
+
+def test_a_foreground_of_one_value_is_no_range(save):
+    image, mask = scan()
+    image[mask > 0] = 130
+    assert probe_images([save("a.tif", image)], [save("a.png", mask)])[1] == Scale(-2000, 3000)
+
+
+def test_one_value_in_all_files_still_has_a_scale(save):
+    assert probe_images([save("a.tif", np.full((9, 9), -5, np.int32))])[1] == Scale(-5, -4)
+
+
+def test_a_few_cold_pixels_do_not_make_a_set_negative(save):
+    values = np.full((50, 50), 3000, np.int32)
+    values.flat[:2] = -7
+    assert probe_images([save("a.tif", values)])[1] == Scale(0, 4095)
+    values.flat[:4] = -7
+    assert probe_images([save("a.tif", values)])[1] == Scale(-7, 3000)
+
+
+def test_what_is_no_number_does_not_count_and_is_black(save):
+    values = np.linspace(-1, 3, 100).reshape(10, 10).astype(np.float32)
+    values[0, :3] = np.nan, np.inf, -np.inf
+    path = save("a.tif", values)
+    assert measure_values(path) == (False, pytest.approx(values[0, 3]), 3, None)
+    mask = save("a.png", np.ones((10, 10), np.uint8))
+    assert measure_values(path, mask).foreground[[0, -1]] == pytest.approx([values[0, 3], 3])
+    assert read_image(path, channels=1, scale=Scale(-1, 3))[0, :4, 0].tolist() == [0, 0, 0, 8]
+    nothing = save("b.tif", np.full((3, 3), np.nan, np.float32))
+    assert measure_values(nothing) == (False, 0, 0, None)
+
+
+def test_the_foreground_is_looked_at_only_where_values_are_negative(save):
+    image, mask = scan()
+    path = save("a.png", mask)
+    assert len(measure_values(save("a.tif", image), path).foreground) == STEPS
+    assert measure_values(save("b.tif", image + 2000), path).foreground is None
+    assert measure_values(save("c.png", mask), path) is None
+
+
+def test_a_mask_has_nothing_below_nought_and_nothing_that_is_no_number(save):
+    whole = save("a.tif", np.array([[-7, 0, 1]], np.int32))
+    assert read_mask(whole).tolist() == [[0, 0, 1]]
+    assert read_mask_levels(whole)[0].tolist() == [[0, 0, 1]]
+    floats = save("b.tif", np.array([[-7, 0, 100, 200, np.nan, np.inf]], np.float32))
+    assert read_mask(floats).tolist() == [[0, 0, 0, 1, 0, 0]]
+    assert read_mask_levels(floats)[0].tolist() == [[0, 0, 100, 200, 0, 0]]
+
+
+def test_a_palette_may_have_colours(tmp_path):
+    image = Image.fromarray(np.array([[[200, 0, 0], [0, 0, 0]]], np.uint8)).quantize(2)
+    assert image.mode == "P"
+    image.save(tmp_path / "a.png")
+    assert probe_images([tmp_path / "a.png"]) == (3, Scale(0, 255))
+
+
+def test_one_file_with_negative_values_sets_the_scale_of_all():
+    foreground = np.linspace(10, 20, STEPS)
+    found = [Values(True, -100, 400, foreground), Values(True, 0, 900)]
+    assert choose_scale(found, None) == (pytest.approx(5, abs=0.1), pytest.approx(25, abs=0.1))
+
+
+def test_what_is_no_number_has_no_colour():
+    colours = np.full((2, 2, 3), 0.5, np.float32)
+    colours[0, 0] = np.nan
+    assert are_gray(colours)
+    colours[1, 1, 0] = 0.6
+    assert not are_gray(colours)
+
+
+@pytest.mark.parametrize("scale", [Scale(5, 5), Scale(9, 3), Scale(-1, -2)])
+def test_white_is_above_black(save, scale):
+    path = save("a.tif", np.array([[0, 1]], np.int32))
+    with pytest.raises(ValueError, match="white above black"):
+        read_image(path, channels=1, scale=scale)
+    assert read_image(path, channels=1, scale=Scale(-2, -1))[0, :, 0].tolist() == [255, 255]
+
+
+def test_negative_values_have_no_colour_of_their_own():
+    assert are_gray(np.array([[[-5.0], [-1.0]]], np.float32))
+    assert are_gray(np.array([[[-7, -6, -5]]], np.int16))
+    assert not are_gray(np.array([[[-30000, 0, 30000]]], np.int16))  # their range is more than 16 bits with a sign hold
+    assert not are_gray(np.array([[[-3.0, -1.0, -2.0]]], np.float32))

@@ -1,0 +1,392 @@
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import scipy
+import torch
+
+from seglib.data.samples import list_samples
+from seglib.images.reading import Scale
+from seglib.scores.failures import (
+    CAUSES,
+    choose_first,
+    choose_typical,
+    compare_causes,
+    describe_causes,
+    difference_interval,
+    divide_errors,
+    find_causes,
+    measure_difficulty,
+    measure_files,
+)
+from seglib.scores.metrics import iou_score
+
+
+def make_image(*, level=180, spot=120, size=(256, 256)):
+    """A square spot in the middle of an even image, and its mask."""
+    image, mask = np.full((*size, 3), level, np.uint8), np.zeros(size, np.uint8)
+    middle = (slice(size[0] * 3 // 8, size[0] * 5 // 8), slice(size[1] * 3 // 8, size[1] * 5 // 8))
+    image[middle], mask[middle] = spot, 1
+    return image, mask
+
+
+def test_contrast_is_between_the_reference_and_the_ring_round_it_not_what_lies_far_away():
+    image, mask = make_image(level=180, spot=120)
+    image[:20] = 0
+    assert measure_difficulty(image, mask)["contrast"] == pytest.approx(60)
+    assert measure_difficulty(255 - image, mask)["contrast"] == pytest.approx(60)
+
+
+def test_contrast_is_the_root_mean_square_over_the_colours():
+    image, mask = make_image(level=100, spot=(100, 130, 60))
+    assert measure_difficulty(image, mask)["contrast"] == pytest.approx(np.sqrt((30**2 + 40**2) / 3))
+
+
+@pytest.mark.parametrize("full", [0, 1])
+def test_an_empty_reference_and_a_full_one_have_no_contrast(full):
+    image, mask = make_image()
+    mask[:] = full
+    facts = measure_difficulty(image, mask)
+    assert np.isnan(facts["contrast"])
+    assert facts["border_sides"] == 4 * full
+
+
+def test_a_reference_of_one_pixel_in_a_large_image_has_a_contrast():
+    image, mask = np.full((2000, 3000, 3), 100, np.uint8), np.zeros((2000, 3000), np.uint8)
+    mask[1000, 1500] = 1
+    assert measure_difficulty(image, mask)["contrast"] == pytest.approx(0, abs=0.01)
+
+
+def test_every_number_is_that_of_the_picture_and_not_of_its_size():
+    image, mask = make_image(size=(192, 256))
+    cv2.line(image, (10, 20), (240, 30), (20, 20, 20), 3)
+    image[:12, :14] = 0
+    small = measure_difficulty(image, mask)
+    large = measure_difficulty(*(np.repeat(np.repeat(pixels, 5, axis=0), 5, axis=1) for pixels in (image, mask)))
+    assert large == pytest.approx(small, rel=0.03)
+    assert small["dark_lines"] > 0.005
+    assert small["dark_corners"] == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ({}, True),
+        ({"color": (250, 250, 250)}, False),  # a bright line is no hair
+        ({"color": (165, 165, 165)}, False),  # nor is one that is hardly darker
+        ({"thickness": 30}, False),  # nor a bar
+        ({"end": (30, 15)}, False),  # nor a dot
+    ],
+)
+def test_a_line_is_thin_dark_and_long(line, found):
+    image, mask = make_image(size=(512, 512))
+    shape = {"end": (500, 15), "color": (40, 40, 40), "thickness": 4} | line
+    cv2.line(image, (20, 15), shape["end"], shape["color"], shape["thickness"])
+    share = measure_difficulty(image, mask)["dark_lines"]
+    assert share == pytest.approx(480 * 5 / 512**2, rel=0.25) if found else share == 0
+
+
+def test_lines_within_the_reference_are_its_own_texture():
+    image, mask = make_image(size=(512, 512))
+    cv2.line(image, (200, 256), (310, 256), (20, 20, 20), 4)
+    assert measure_difficulty(image, mask)["dark_lines"] == 0
+    assert measure_difficulty(image, np.zeros_like(mask))["dark_lines"] > 0
+
+
+def test_each_dark_corner_is_counted():
+    image, mask = make_image()
+    for number, corner in enumerate(((0, 0), (0, -12), (-12, 0), (-12, -12)), start=1):
+        rows, columns = (slice(at, at + 12 or None) for at in corner)
+        image[rows, columns] = 5
+        assert measure_difficulty(image, mask)["dark_corners"] == number
+    assert measure_difficulty(np.full_like(image, 39), mask)["dark_corners"] == 4
+    assert measure_difficulty(np.full_like(image, 40), mask)["dark_corners"] == 0
+
+
+def test_thin_images_are_measured_too():
+    image, mask = np.full((2, 900, 3), 100, np.uint8), np.zeros((2, 900), np.uint8)
+    assert measure_difficulty(image, mask)["dark_corners"] == 0
+    with pytest.raises(ValueError, match=r"\(2, 900, 3\) and mask \(3, 900\)"):
+        measure_difficulty(image, np.zeros((3, 900), np.uint8))
+
+
+def test_files_are_measured_in_their_order_gray_ones_among_them(phantoms):
+    samples = list_samples(phantoms)
+    table = measure_files(samples["image_path"], samples["mask_path"], scale=Scale(0, 255))
+    assert list(table) == ["border_sides", "contrast", "dark_lines", "dark_corners"]
+    assert len(table) == 20
+    assert (table["contrast"] > 25).all()
+    backwards = measure_files(samples["image_path"][::-1], samples["mask_path"][::-1], scale=Scale(0, 255))
+    assert backwards[::-1].reset_index(drop=True).equals(table)
+
+
+def test_errors_are_what_the_iou_lacks():
+    rng = np.random.default_rng(0)
+    preds, masks = rng.random((2, 30, 8, 8)) > 0.6
+    preds[0] = masks[1] = preds[2] = masks[2] = False
+    counts = {"overlap": preds & masks, "pred_area": preds, "target_area": masks}
+    scores = pd.DataFrame({name: array.sum(axis=(1, 2)) for name, array in counts.items()})
+    shares = divide_errors(scores)
+    iou = iou_score(*(torch.from_numpy(array) for array in (preds, masks))).numpy()
+    assert (1 - shares.sum(axis=1)).to_numpy() == pytest.approx(iou)
+    assert shares.loc[0].tolist() == [0, 1]
+    assert shares.loc[1].tolist() == [1, 0]
+    assert shares.loc[2].tolist() == [0, 0]
+
+
+def make_table(count=12, **columns):
+    """Images without any cause, 8 of whose 20 pixels out of 100 were missed."""
+    plain = {"sample_id": [f"image_{n}" for n in range(count)], "dice": 0.75, "expected_dice": 0.75}
+    plain |= {"overlap": 12, "pred_area": 12, "target_area": 20, "pixels": 100}
+    plain |= {"border_sides": 0, "contrast": 60.0, "dark_lines": 0.0, "dark_corners": 0}
+    return pd.DataFrame(plain | columns, index=range(count))
+
+
+@pytest.mark.parametrize(
+    ("column", "without", "having", "cause"),
+    [
+        ("target_area", 1, 0, "nothing to find"),
+        ("target_area", 5, 4, "small"),
+        ("target_area", 50, 51, "large"),
+        ("border_sides", 0, 1, "at the border"),
+        ("contrast", 25.0, 24.9, "low contrast"),
+        ("contrast", np.nan, 0.0, "low contrast"),
+        ("dark_lines", 0.0099, 0.01, "dark lines"),
+        ("dark_corners", 0, 1, "dark corners"),
+    ],
+)
+def test_each_cause_begins_where_its_definition_says(column, without, having, cause):
+    found = find_causes(make_table(2, **{column: [without, having]}))
+    assert found[cause].tolist() == [False, True]
+    assert list(found) == list(CAUSES)
+    assert not find_causes(make_table()).any().any()
+    assert find_causes(make_table(1, target_area=0)).iloc[0].to_list() == [True] + [False] * 6
+
+
+def row_of(comparison, cause):
+    return comparison.set_index("cause").loc[cause]
+
+
+def test_a_planted_cause_is_found_with_the_kind_of_error_it_brings():
+    contrast = [10.0] * 6 + [60.0] * 6
+    dice = [0.4, 0.5, 0.6, 0.4, 0.5, 0.6, 0.8, 0.9, 1.0, 0.8, 0.9, 1.0]
+    table = make_table(contrast=contrast, dice=dice, overlap=[5] * 6 + [10] * 6, pred_area=[10] * 6 + [20] * 6)
+    comparison = compare_causes(table)
+    row = row_of(comparison, "low contrast")
+    assert row["images"] == 6
+    assert row[["dice_with", "dice_without", "difference"]].tolist() == pytest.approx([0.5, 0.9, -0.4])
+    assert row[["fp_with", "fp_without", "fn_with", "fn_without"]].tolist() == pytest.approx(
+        [5 / 25, 10 / 30, 15 / 25, 10 / 30]
+    )
+    assert -0.55 < row["low"] < -0.4 < row["high"] < -0.25
+    assert row["verdict"] == "worse with it, and the difference is real"
+    first, *others = describe_causes(comparison, 12)
+    assert first == (
+        "low contrast (6 of 12 images): mean Dice 0.500, and 0.900 without it (-0.400, 95 % interval "
+        f"{row['low']:+.3f} to {row['high']:+.3f}). Of the union of prediction and reference 60 % is missed and 20 % "
+        "added, and 33 % and 33 % without it."
+    )
+    assert others == ["nothing to find, small, large, at the border, dark lines, dark corners: no image has it."]
+    better = compare_causes(table.assign(contrast=contrast[::-1]))
+    assert row_of(better, "low contrast")["verdict"] == "better with it, and the difference is real"
+
+
+def test_the_worst_cause_is_said_first():
+    dice = np.array([0.3] * 5 + [0.6] * 5 + [0.9] * 10) + np.tile([-0.01, 0.01], 10)
+    corners, sides = np.repeat([0, 1, 0], [5, 5, 10]), np.repeat([1, 0, 0], [5, 5, 10])
+    table = make_table(20, dice=dice, dark_corners=corners, border_sides=sides)
+    sentences = describe_causes(compare_causes(table), 20)
+    assert [sentence.split(" (")[0] for sentence in sentences[:1]] == ["at the border"]
+
+
+def test_a_cause_that_changes_nothing_may_be_chance():
+    table = make_table(dice=[0.7, 0.8] * 6, dark_corners=[2] * 6 + [0] * 6)
+    row = row_of(compare_causes(table), "dark corners")
+    assert row["low"] < 0 < row["high"]
+    assert row["verdict"] == "the difference may be chance"
+
+
+def test_few_images_all_and_none_are_said_to_be_so():
+    table = make_table(dark_corners=[1] * 4 + [0] * 8, border_sides=[1] * 8 + [0] * 4, dark_lines=0.5)
+    comparison = compare_causes(table)
+    verdicts = comparison.set_index("cause")["verdict"]
+    assert verdicts["dark corners"] == verdicts["at the border"] == "too few images to tell"
+    assert verdicts["dark lines"] == "every image has it"
+    assert verdicts["small"] == "no image has it"
+    assert comparison["low"].isna().all()
+    assert np.isnan(row_of(comparison, "dark lines")["dice_without"])
+    assert describe_causes(comparison, 12)[0] == "dark lines: every image has it."
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_one_image_or_two_tell_nothing(count):
+    comparison = compare_causes(make_table(count, border_sides=[1, 0][:count]))
+    assert set(comparison["verdict"]) <= {"every image has it", "no image has it", "too few images to tell"}
+
+
+def test_images_of_one_group_count_as_one():
+    table = make_table(dice=[0.5] * 6 + [0.9] * 6, dark_corners=[1] * 6 + [0] * 6)
+    assert row_of(compare_causes(table), "dark corners")["verdict"].endswith("real")
+    groups = np.array([0, 0, 1, 1, 2, 3, *range(4, 10)])
+    assert row_of(compare_causes(table, groups=groups), "dark corners")["verdict"] == "too few images to tell"
+    groups[5] = 10
+    groups[1] = 11
+    assert row_of(compare_causes(table, groups=groups), "dark corners")["verdict"].endswith("real")
+
+
+def test_the_interval_agrees_with_drawing_both_sides_anew():
+    rng = np.random.default_rng(0)
+    has = np.arange(90) < 30
+    values = np.where(has, rng.normal(0.8, 0.1, 90), rng.normal(0.9, 0.05, 90))
+    drawn = [rng.choice(values[has], 30).mean() - rng.choice(values[~has], 60).mean() for _ in range(4000)]
+    expected = np.quantile(drawn, [0.025, 0.975])
+    assert difference_interval(values, has, groups=np.arange(90)) == pytest.approx(expected, abs=0.004)
+    low, high = difference_interval(1 - values, has, groups=np.arange(90))
+    assert [-high, -low] == pytest.approx(expected, abs=0.004)
+
+
+def test_whole_groups_are_drawn_so_that_repeats_do_not_narrow_the_interval():
+    rng = np.random.default_rng(0)
+    values, has = rng.random(40), np.arange(40) < 20
+    once = difference_interval(values, has, groups=np.arange(40))
+    thrice = difference_interval(np.repeat(values, 3), np.repeat(has, 3), groups=np.repeat(np.arange(40), 3))
+    assert thrice == pytest.approx(once, rel=0.05)
+    alone = difference_interval(np.repeat(values, 3), np.repeat(has, 3), groups=np.arange(120))
+    assert alone[1] - alone[0] < 0.7 * (once[1] - once[0])
+
+
+def test_few_images_are_not_taken_for_certain():
+    """Five images: the interval is that of the t formula, not two thirds of it."""
+    values, has = np.array([0.1, 0.3, 0.5, 0.7, 0.9] + [0.5] * 500), np.arange(505) < 5
+    low, high = difference_interval(values, has, groups=np.arange(505))
+    error = values[:5].std(ddof=1) / np.sqrt(5)
+    assert (high - low) / 2 == pytest.approx(scipy.stats.t.ppf(0.975, 4) * error, rel=0.05)
+
+
+def test_the_typical_images_are_named_once_each():
+    dice = [0.5, 0.1, 0.9, 0.3, 0.7, 0.2, 0.8, 0.4]
+    table = pd.DataFrame({"dice": dice, "target_area": 5})
+    kinds = choose_typical(table)
+    assert kinds.to_dict() == {1: "worst", 5: "worst", 7: "median", 0: "median", 6: "best", 2: "best"}
+    assert [dice[row] for row in kinds.index] == sorted(dice[row] for row in kinds.index)
+    assert choose_typical(table, count=1).to_dict() == {1: "worst", 7: "median", 2: "best"}
+    assert choose_typical(table.iloc[[0, 7, 4]]).to_dict() == {7: "worst", 0: "worst", 4: "best"}
+    assert choose_typical(table.iloc[:1]).to_dict() == {0: "worst"}
+    assert choose_typical(table.iloc[:0]).empty
+
+
+def test_the_best_show_something_and_the_worst_may_be_false_alarms():
+    dice, area = [1.0, 0.0, 0.8, 1.0, 0.6, 0.7, 1.0], [0, 0, 9, 0, 9, 9, 0]
+    table = pd.DataFrame({"dice": dice, "target_area": area})
+    assert choose_typical(table, count=1).to_dict() == {1: "worst", 5: "median", 2: "best"}
+    nothing = table.assign(target_area=0)
+    assert choose_typical(nothing, count=1).to_dict() == {1: "worst", 2: "median", 6: "best"}
+
+
+def test_those_to_look_at_first_fail_for_different_reasons():
+    table = make_table(
+        60,
+        dice=[0.0, 0.0, 0.1, 0.2, 0.3, 0.4] + [0.9] * 54,
+        expected_dice=[0.1, 0.1, 0.95, 0.3, 0.3, 0.4] + [0.9] * 54,
+        overlap=[0, 0, 3, 8, 8, 8] + [18] * 54,
+        pred_area=[0, 0, 20, 40, 12, 12] + [20] * 54,
+        border_sides=[0, 0, 0, 0, 2, 0] + [1] * 54,
+        contrast=[60.0] * 5 + [10.0] + [60.0] * 54,
+    )
+    first = choose_first(table)
+    assert list(first) == ["sample_id", "dice", "why"]
+    assert first["sample_id"].tolist() == ["image_0", "image_2", "image_3", "image_4", "image_5"]
+    assert first["why"].tolist() == [
+        "missed: nothing is predicted",
+        "surely wrong (the map expects a Dice of 0.95; is the reference right?): 85 % of the reference is missed, 85 % "
+        "of the prediction lies outside it",
+        "too much: 60 % of the reference is missed, 80 % of the prediction lies outside it",
+        "at the border (touches 2 of 4 sides): 60 % of the reference is missed, 33 % of the prediction lies outside it",
+        "low contrast (10 of 255 levels): 60 % of the reference is missed, 33 % of the prediction lies outside it",
+    ]
+
+
+def test_where_there_is_one_reason_the_worst_are_chosen():
+    table = make_table(60, dice=np.linspace(0.9, 0.3, 60), expected_dice=0.9, overlap=19, pred_area=19)
+    first = choose_first(table)
+    assert first.index.tolist() == [59, 58, 57, 56, 55]
+    assert first["dice"].tolist() == table["dice"][first.index].tolist()  # rounded twice 0.64496 would be 0.65
+    assert first["dice"].tolist() == sorted(first["dice"])
+    assert all(why.startswith("surely wrong") for why in first["why"])
+
+
+def test_one_film_does_not_fill_all_places():
+    table = make_table(60, dice=np.linspace(0.3, 0.9, 60), expected_dice=0.9)
+    groups = ["a", "a", "a", "b", "c", "d"] + [f"e{row}" for row in range(54)]
+    assert choose_first(table, groups=groups).index.tolist() == [0, 1, 3, 4, 5]
+    assert choose_first(table, groups=groups, count=3).index.tolist() == [0, 3, 4]
+    assert choose_first(table, groups=range(60)).index.tolist() == choose_first(table).index.tolist() == [0, 1, 2, 3, 4]
+    assert choose_first(table, groups=["a"] * 60).index.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_images_that_are_not_among_the_worst_are_not_chosen_for_their_reason():
+    table = make_table(60, dice=[0.5] * 7 + [0.9] * 53, border_sides=[0] * 7 + [1] * 53)
+    assert choose_first(table).index.tolist() == [0, 1, 2, 3, 4]
+    table.loc[5, "border_sides"] = 1  # the sixth: within the tenth
+    assert choose_first(table).index.tolist() == [0, 1, 2, 3, 5]
+    table = table.assign(border_sides=0)
+    table.loc[6, "border_sides"] = 1  # the seventh: not
+    assert choose_first(table).index.tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("columns", "why"),
+    [
+        (
+            {"target_area": 0, "overlap": 0, "expected_dice": 0.5},
+            "false alarm: the reference is empty and 12.0 % of the image",
+        ),
+        (
+            {"target_area": 0, "overlap": 0, "pred_area": 4, "pixels": 10_000},
+            "false alarm: the reference is empty and less than 0.1 % of the image is predicted",
+        ),
+        (
+            {"target_area": 0, "overlap": 0, "pred_area": 5, "pixels": 10_000},
+            "false alarm: the reference is empty and 0.1 % of the image is predicted",
+        ),
+        ({"target_area": 0, "overlap": 0, "pred_area": 0, "dice": 1.0}, "nothing to find: both masks are empty"),
+        ({"target_area": 4, "overlap": 4}, "too much: 0 % of the reference is missed, 67 %"),
+        ({"target_area": 4, "overlap": 4, "pred_area": 5}, "small (4.0 % of the image): 0 % of the reference"),
+        ({"target_area": 60}, "large (60.0 % of the image): 80 % of the reference is missed"),
+        ({"overlap": 2, "pred_area": 2}, "missed: 90 % of the reference is missed, 0 % of the prediction"),
+        ({"dark_lines": 0.034}, "dark lines (3.4 % of the image): 40 %"),
+        ({"dark_corners": 3}, "dark corners (3 of 4): 40 %"),
+        ({"expected_dice": 0.96}, "surely wrong (the map expects a Dice of 0.96; is the reference right?)"),
+        ({"expected_dice": 0.94}, "among the worst: 40 % of the reference is missed, 0 % of the prediction"),
+        ({}, "among the worst: 40 %"),
+    ],
+)
+def test_each_reason_is_said_in_numbers(columns, why):
+    good = make_table(1, dice=1.0, overlap=20, pred_area=20)
+    first = choose_first(pd.concat([make_table(1, **columns), good], ignore_index=True))
+    assert first["why"].iloc[0].startswith(why)
+
+
+def name_reasons(table):
+    return [why.split(" (")[0].split(":")[0] for why in choose_first(table)["why"]]
+
+
+@pytest.mark.parametrize(
+    ("expected", "surely"),
+    [((0.81, 0.82, 0.9), [0, 1, 1]), ((0.5, 0.79, 0.8), [0, 0, 1]), ((0.6, 0.6, 0.6), [0, 0, 0])],
+)
+def test_only_a_network_that_is_sure_and_surer_than_of_most_images_is_called_surely_wrong(expected, surely):
+    table = make_table(3, dice=0.4, expected_dice=expected, overlap=19, pred_area=19)
+    assert name_reasons(table) == [["among the worst", "surely wrong"][which] for which in surely]
+
+
+@pytest.mark.parametrize(("failed", "reason"), [(2, "surely wrong"), (3, "among the worst")])
+def test_a_network_that_fails_on_most_images_is_not_called_surely_wrong(failed, reason):
+    overlap = [12] * failed + [19] * (4 - failed)
+    table = make_table(4, dice=0.4, expected_dice=0.95, overlap=overlap, pred_area=overlap)
+    assert name_reasons(table)[0] == reason
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_of_few_images_all_are_named(count):
+    assert len(choose_first(make_table(count))) == count
