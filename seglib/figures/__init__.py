@@ -13,9 +13,10 @@ from seglib.figures.data import (
 )
 from seglib.figures.masks import plot_areas, plot_errors, plot_predictions, plot_samples
 from seglib.figures.scores import plot_calibration, plot_causes, plot_rules, plot_scores, plot_uncertainty
-from seglib.figures.style import save_figure
+from seglib.figures.style import clear_figures, save_figure
 
 __all__ = [
+    "clear_figures",
     "plot_areas",
     "plot_calibration",
     "plot_causes",

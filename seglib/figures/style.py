@@ -34,6 +34,17 @@ def save_figure(figure: Figure, path: Path, caption: str) -> Figure:
     return figure
 
 
+def clear_figures(output_dir: Path, number: str) -> None:
+    """Remove the figures that an earlier execution of a notebook left: one that it draws no more would be out of date.
+
+    Args:
+        output_dir: the folder of the run.
+        number: of the notebook, such as "04".
+    """
+    for path in (output_dir / "figures").glob(f"{number}_*.png"):
+        path.unlink(missing_ok=True)
+
+
 def new_figure(height: float) -> Figure:
     """An empty figure that belongs to nobody's global state."""
     return Figure(figsize=(WIDTH, height), layout="constrained")

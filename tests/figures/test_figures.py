@@ -221,3 +221,12 @@ def test_large_images_are_thinned_before_they_are_drawn():
     ax = figures.plot_samples([big], [mask], ["big"]).axes[0]
     assert max(ax.images[0].get_array().shape) <= 1000
     assert len(ax.collections) == 1
+
+
+def test_a_notebook_clears_its_own_figures_and_no_other(tmp_path):
+    (tmp_path / "figures").mkdir()
+    for name in ("04_causes.png", "04_rules.png", "05_areas.png", "04_notes.txt"):
+        (tmp_path / "figures" / name).touch()
+    figures.clear_figures(tmp_path, "04")
+    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == ["04_notes.txt", "05_areas.png"]
+    figures.clear_figures(tmp_path / "new", "04")
