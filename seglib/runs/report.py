@@ -16,6 +16,7 @@ from seglib.paths import is_unfinished, write_text
 from seglib.prediction.rules import MaskRules, describe_steps
 from seglib.prediction.uncertainty import describe_uncertainty
 from seglib.scores import calibration
+from seglib.scores.failures import describe_causes
 from seglib.scores.summaries import DEFINITIONS, FAILURE_IOU, describe_presence, describe_scores
 
 QUESTIONS = {
@@ -25,6 +26,13 @@ QUESTIONS = {
     "04": "How good are the masks, and where do they fail?",
     "05": "What do we hand in?",
 }
+ORDER = (  # of the figures: that of the notebooks
+    *("01_duplicates", "01_samples", "01_data", "01_sizes", "01_orientation", "01_shapes", "01_mean_mask"),
+    *("01_colours", "01_drift", "02_batch", "03_history", "03_runs", "04_rules", "04_scores", "04_calibration"),
+    *("04_uncertainty", "04_causes", "04_cases", "04_look_first", "05_predictions", "05_areas", "05_unsure"),
+)
+LOOK_FIRST = "04_look_first"  # stands beside its table, near the top
+FAR = 0.05  # distance of stated and true probability from which on a network is not "as sure as it should be"
 UNFINISHED = "Training is not finished, as max_hours left no time for it; run the same again to go on."
 SHOWN = 5  # rows of one kind of problem; the rest is in the file
 PAGE = """<!doctype html>
@@ -72,8 +80,8 @@ def write_report(output_dir: Path) -> Path:
     """Write ``report.html``: verdicts in words, scores, every figure with its caption, tables, how it was made.
 
     Everything is read from what the notebooks left in the folder: ``summary.json``, ``scores.csv``, ``verdict.json``,
-    ``masks.json``, ``submission.csv``, ``problems.csv``, ``look_first.csv``, ``figures/*.png`` (with the captions
-    inside them) and ``manifest.json``.
+    ``masks.json``, ``submission.csv``, ``problems.csv``, ``look_first.csv``, ``causes.csv``, ``figures/*.png``
+    (with the captions inside them) and ``manifest.json``.
 
     Args:
         output_dir: the folder of the run; what a partial run lacks is left out.
@@ -84,10 +92,13 @@ def write_report(output_dir: Path) -> Path:
     summary, manifest = _read(output_dir / "summary.json"), _read(output_dir / "manifest.json")
     unfinished = is_unfinished(output_dir)
     sections = {"In words": _list(_sentences(output_dir, summary))}
-    sections["Look at these first"] = _table(_table_of(output_dir / "look_first.csv"))
+    figures = sorted((output_dir / "figures").glob("*.png"), key=_find_place)
+    first = [_table(_table_of(output_dir / "look_first.csv"))]
+    first += [_figure(path) for path in figures if path.stem == LOOK_FIRST]
+    sections["Look at these first"] = "\n".join(filter(None, first))
     sections["Scores"] = _facts(_score_rows(summary))
     for number, question in QUESTIONS.items():
-        paths = sorted((output_dir / "figures").glob(f"{number}_*.png"))
+        paths = [path for path in figures if path.stem.startswith(f"{number}_") and path.stem != LOOK_FIRST]
         sections[question] = "\n".join(_figure(path) for path in paths)
     sections["Problems of the data"] = _problems(_table_of(output_dir / "problems.csv"))
     sections["How this was made"] = _facts(_manifest_rows(manifest, unfinished=unfinished))
@@ -103,6 +114,11 @@ def write_report(output_dir: Path) -> Path:
     path = output_dir / "report.html"
     write_text(path, page)
     return path
+
+
+def _find_place(path: Path) -> tuple[int, str]:
+    """Where a figure stands; those that no notebook here draws come last."""
+    return (ORDER.index(path.stem) if path.stem in ORDER else len(ORDER), path.stem)
 
 
 def _read(path: Path) -> Any:
@@ -137,7 +153,8 @@ def _sentences(output_dir: Path, summary: dict[str, Any]) -> list[str]:
     """What the run says in words, from the data to the masks."""
     said = [_say_problems(output_dir / "problems.csv")]
     said += _say_verdicts(_read(output_dir / "verdict.json") or [])
-    said += [_say_failures(summary), _say_presence(summary), _say_rules(_read(output_dir / "masks.json"))]
+    said += [_say_failures(summary), _say_presence(summary), *_say_causes(output_dir / "causes.csv", summary)]
+    said += [_say_rules(_read(output_dir / "masks.json"))]
     said += [_say_calibration(summary), *_say_uncertainty(output_dir / "scores.csv", summary)]
     said += [_say_submission(_table_of(output_dir / "submission.csv"))]
     return [sentence for sentence in said if sentence]
@@ -154,7 +171,7 @@ def _say_problems(path: Path) -> str:
         for kind in ("error", "warning", "note")
         if kind in counts
     ]
-    return f"Data: {', '.join(words)}; the table is below."
+    return f'Data: {", ".join(words)}; see "Problems of the data".'
 
 
 def _say_verdicts(verdicts: Sequence[dict[str, Any]]) -> list[str]:
@@ -183,6 +200,18 @@ def _say_presence(summary: dict[str, Any]) -> str:
     return describe_presence(summary) if "empty_images" in summary else ""
 
 
+def _say_causes(path: Path, summary: dict[str, Any]) -> list[str]:
+    """What goes with better or worse masks, a sentence for each; where nothing does, that, and why."""
+    if "images" not in summary or not path.exists():
+        return []
+    table = pd.read_csv(path)
+    real = (table["low"] > 0) | (table["high"] < 0)
+    said = [f"Where masks differ: {sentence}" for sentence in describe_causes(table[real], summary["images"])]
+    rest = [sentence.removesuffix(".") for sentence in describe_causes(table[~real], summary["images"])]
+    about = "Also looked at" if said else "What may make an image hard"
+    return [*said, f"{about}: {'; '.join(rest)}."] if rest else said
+
+
 def _say_rules(facts: dict[str, Any]) -> str:
     """The headline is of rules chosen on a part of the images, so where they differ from the plain ones it says so."""
     if not facts:
@@ -208,9 +237,8 @@ def _say_calibration(summary: dict[str, Any]) -> str:
     if "temperature" not in summary:
         return ""
     value = summary["temperature"]
-    word = (
-        "about as sure as it should be" if 0.9 <= value <= 1.1 else "too sure of itself" if value > 1 else "too careful"
-    )
+    even = "as often too sure as too careful" if summary["ece_before"] > FAR else "about as sure as it should be"
+    word = even if 0.9 <= value <= 1.1 else "too sure of itself" if value > 1 else "too careful"
     said = f"Probabilities: over all pixels the network is {word} (temperature {value:.2f})"
     said += f"; stated and true probability are {_say_distance(summary, '')}."
     if "ece_before_band" in summary:
@@ -246,7 +274,13 @@ def _score_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     rows += [(f"{calibration.TITLES[name]} {summary[name]:.4f}", calibration.DEFINITIONS[name]) for name in known]
     if "best_epochs" in summary:
         best = f"best epoch {', '.join(map(str, summary['best_epochs']))} of {summary['epochs']} trained"
-        rows.append((best, "The epoch whose weights were kept, of each network."))
+        meaning = "The epoch whose weights were kept, of each network."
+        if summary.get("planned_epochs", 0) > summary["epochs"]:
+            best += f", {summary['planned_epochs']} planned"
+            meaning += (
+                " Training ends early where stop_patience epochs bring nothing better, or max_hours leave no time."
+            )
+        rows.append((best, meaning))
     return rows
 
 

@@ -1,11 +1,14 @@
 import json
 import re
+from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from seglib.figures import plot_areas, save_figure
 from seglib.paths import mark_unfinished
-from seglib.runs.report import UNFINISHED, describe_headline, write_report
+from seglib.runs.report import ORDER, UNFINISHED, describe_headline, write_report
+from seglib.scores.failures import compare_causes
 
 SUMMARY = {"images": 7, "dice_mean": 0.9123, "dice_low": 0.9, "dice_high": 0.92, "dice_pooled": 0.95, "iou_mean": 0.85}
 SUMMARY |= {
@@ -132,6 +135,53 @@ def test_the_temperature_is_said_in_words(run, value, word):
     assert f"{said} does not help (31.0 after it).</li>" in write_report(run).read_text()
 
 
+def test_a_network_that_is_as_often_too_sure_as_too_careful_is_not_called_right(run):
+    (run / "summary.json").write_text(json.dumps(SUMMARY | {"temperature": 1.02, "ece_before": 0.147}))
+    page = write_report(run).read_text()
+    assert "over all pixels the network is as often too sure as too careful (temperature 1.02)" in page
+    assert "as it should be" not in page
+
+
+def test_it_is_said_how_many_epochs_were_planned_where_training_ended_early(run):
+    (run / "summary.json").write_text(json.dumps(SUMMARY | {"planned_epochs": 8}))
+    assert "best epoch 3, 5 of 5 trained, 8 planned</th><td>" in write_report(run).read_text()
+    (run / "summary.json").write_text(json.dumps(SUMMARY | {"planned_epochs": 5}))
+    assert "planned" not in write_report(run).read_text()
+
+
+def test_what_goes_with_worse_masks_is_said(run):
+    scores = {"dice": [0.5, 0.6] * 5 + [0.9, 0.91] * 10, "overlap": [5] * 30, "pred_area": [9] * 30}
+    facts = {"pixels": [1000] * 30, "border_sides": [0] * 30, "contrast": [90.0] * 30, "dark_lines": [0.0] * 30}
+    table = pd.DataFrame(scores | facts | {"target_area": [10] * 10 + [100] * 20, "dark_corners": [1] * 3 + [0] * 27})
+    compare_causes(table).to_csv(run / "causes.csv", index=False)
+    (run / "summary.json").write_text(json.dumps(SUMMARY | {"images": 30}))
+    page = write_report(run).read_text()
+    assert "<li>Where masks differ: small (10 of 30 images): mean Dice 0.550, and 0.905 without it (-0.355," in page
+    assert (
+        "<li>Also looked at: nothing to find, large, at the border, low contrast, dark lines: no image has it;" in page
+    )
+    assert "dark corners: too few images to tell.</li>" in page
+    compare_causes(table.assign(target_area=100)).to_csv(run / "causes.csv", index=False)
+    page = write_report(run).read_text()
+    assert "Where masks differ" not in page
+    assert "<li>What may make an image hard: nothing to find, small," in page
+
+
+def test_figures_stand_in_the_order_of_the_notebooks_and_the_first_to_look_at_beside_their_table(run):
+    names = ["01_colours", "01_samples", "04_cases", "04_look_first", "04_rules", "05_other"]
+    for name in names:
+        save_figure(plot_areas([0.1], [0.2]), run / "figures" / f"{name}.png", name)
+    found = re.findall(r"<figcaption>(\w+)</figcaption>", write_report(run).read_text())
+    assert found == ["04_look_first", "01_samples", "01_colours", "04_rules", "04_cases", "05_other"]
+
+
+def test_the_order_names_every_figure_that_a_notebook_saves():
+    drawn = []
+    for path in sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb")):
+        drawn += re.findall(r'\\"(0\d_\w+)\.png\\"', path.read_text(encoding="utf-8"))
+    assert list(ORDER) == drawn
+
+
 @pytest.mark.parametrize(("count", "said"), [(0, "none of"), (1, "1 of"), (2, "2 of")])
 def test_failures_are_counted_and_said_with_their_threshold(run, count, said):
     (run / "summary.json").write_text(json.dumps(SUMMARY | {"failures": count / 7}))
@@ -179,7 +229,7 @@ def test_problems_are_counted_and_the_first_of_each_kind_are_listed(run):
     ]
     (run / "problems.csv").write_text("\n".join(["severity,file,problem,fact,cure", *rows]))
     page = write_report(run).read_text()
-    assert "Data: 1 error, 2 warnings, 43 notes; the table is below." in page
+    assert "Data: 1 error, 2 warnings, 43 notes; see &quot;Problems of the data&quot;." in page
     assert page.count("Train/<wbr>Image/") == 1 + 2 + 2 * 5
     assert '<td class="rest" colspan="5">blank: 17 more in problems.csv</td>' in page
     assert '<td class="rest" colspan="5">odd: 16 more in problems.csv</td>' in page
