@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from seglib.images.reading import Scale, image_size, read_mask, read_resized, re
 from seglib.machine.ahead import map_on_cores
 from seglib.machine.progress import track
 from seglib.machine.scratch import create_array
+from seglib.paths import remove_parts, write_whole
 
 try:
     import fcntl
@@ -85,15 +85,14 @@ def _build(samples: pd.DataFrame, place: Path, size: int, channels: int, scale: 
     if place.is_dir():  # by a process we waited for
         return
     if fcntl is not None:  # else others may be at it
-        for left in place.parent.glob(f".{place.name}.*.part"):  # by a process that was killed
-            shutil.rmtree(left, ignore_errors=True)
-    part = place.with_name(f".{place.name}.{os.getpid()}.part")
-    part.mkdir(exist_ok=True)
+        remove_parts(place.parent, place.name)
     try:
-        _fill(samples, part, size, channels, scale)
-        _rename_unless_there(part, place)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+        with write_whole(place) as part:
+            part.mkdir()
+            _fill(samples, part, size, channels, scale)
+    except OSError:
+        if not place.is_dir():  # where nothing could be locked, two may have built it at once: the first one's serves
+            raise
 
 
 @contextmanager
@@ -152,12 +151,3 @@ def _fill(samples: pd.DataFrame, folder: Path, size: int, channels: int, scale: 
         pass
     images.flush()
     masks.flush()
-
-
-def _rename_unless_there(part: Path, place: Path) -> None:
-    """Two runs may have built the same cache at once; the second one to finish uses the first one's."""
-    try:
-        os.rename(part, place)
-    except OSError:
-        if not place.is_dir():
-            raise

@@ -1,7 +1,6 @@
 """The one style of all figures: colours, sizes, panels, contours, and how a figure is saved."""
 
 import io
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,6 +10,8 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
+
+from seglib.paths import write_whole
 
 # Okabe and Ito 2008: told apart by colour-blind readers and in gray print
 BLUE, ORANGE, GREEN, RED, PURPLE, GRAY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#5A5A5A"
@@ -28,9 +29,8 @@ def save_figure(figure: Figure, path: Path, caption: str) -> Figure:
     """
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=110, metadata={"Description": caption})
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_bytes(picture.getvalue())
-    os.replace(part, path)
+    with write_whole(path) as part:
+        part.write_bytes(picture.getvalue())
     return figure
 
 

@@ -22,6 +22,7 @@ import torch
 from seglib.errors import InputError
 from seglib.machine.ahead import map_ahead
 from seglib.machine.ranks import ALONE, Rank
+from seglib.paths import write_whole
 from seglib.prediction.probabilities import Member, average_maps, predict_readable
 from seglib.prediction.rules import MaskRules, make_mask
 from seglib.prediction.uncertainty import describe_maps
@@ -121,13 +122,10 @@ class _Folder:
             (place / f"{image}.png").unlink(missing_ok=True)
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a file whole: among the records first, under a name of this process, then moved in one step."""
+        """Write a file whole: among the records first, as others take what lies beside it for masks."""
         part = self.records / f"{self.rank.index}.{os.getpid()}.{name.replace('/', '.')}.part"
-        try:
+        with write_whole(self.place / name, part=part):
             part.write_bytes(data)
-            os.replace(part, self.place / name)
-        finally:
-            part.unlink(missing_ok=True)
 
 
 def _claim(folder: _Folder, members: Sequence[Member], rules: MaskRules, images: pd.DataFrame, source: Path) -> None:

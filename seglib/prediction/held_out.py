@@ -1,6 +1,5 @@
 """The probability maps of held-out images: each by networks that did not learn from it, kept in a file."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from seglib.errors import InputError
 from seglib.machine.progress import track
 from seglib.machine.scratch import create_array
 from seglib.models.checkpoints import load_members
-from seglib.paths import find_runs
+from seglib.paths import find_runs, write_whole
 from seglib.prediction.probabilities import Member, Size, average_maps, predict_maps, resize_maps
 
 NAME = "held_out.npy"  # in the folder of a run
@@ -96,14 +95,10 @@ def join_held_out(paths: Mapping[int, Path], folds: pd.Series, path: Path) -> No
 @contextmanager
 def _write_maps(path: Path, count: int, size: int) -> Iterator[np.ndarray]:
     """The file appears when all is in it."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with write_whole(path) as part:
         kept = create_array(part, (count, size, size), np.float16, cure="choose an output folder on another disk")
         yield kept
         kept.flush()
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def read_held_out(

@@ -25,7 +25,7 @@ from traitlets.config import Config as KernelSettings
 import seglib
 from seglib.config import Config, find_difference, make_config
 from seglib.errors import InputError, KilledError, MemoryShortageError
-from seglib.paths import is_unfinished, shorten, write_text
+from seglib.paths import is_unfinished, shorten, write_text, write_whole
 
 NOTEBOOKS = ("01_eda", "02_training", "03_loss_curves", "04_evaluation", "05_submission")
 OUTPUTS = ("submission.csv", "report.html", "summary.json", "scores.csv", "history.csv", "config.json", "checkpoints")
@@ -202,28 +202,33 @@ def run_notebook(name: str, output: Path, parameters: Mapping[str, Any]) -> None
         InputError: what the notebook raised as such.
         RuntimeError: if a cell failed; of the kind KilledError, if the kernel died or a cell was not completed.
     """
-    source = find_notebook(name)
-    known = papermill.inspect_notebook(str(source))
+    known = papermill.inspect_notebook(str(find_notebook(name)))
     given = {key: value for key, value in parameters.items() if key in known}
-    part = output.with_name(f".{output.name}")  # a run that is killed leaves the executed notebook of before
+    with write_whole(output, part=output.with_name(f".{output.name}")) as part:  # papermill wants the ending of it
+        error = _execute(name, part, given)
+    if error is None:
+        return
+    if error.ename in {InputError.__name__, MemoryShortageError.__name__}:  # of the kernel only the name comes
+        raise InputError(error.evalue)
+    raise RuntimeError(f"{name} failed in cell {error.exec_count}: {error.ename}: {error.evalue}; see {output}")
+
+
+def _execute(name: str, output: Path, given: dict[str, Any]) -> papermill.PapermillExecutionError | None:
+    """Execute a notebook, to its end or as far as a cell that fails: what that raised, since both are to be read."""
     streams = {"stdout_file": sys.stdout, "coalesce_streams": True, "progress_bar": False}
     streams["extra_arguments"] = ["--log-level=50"]  # it is interrupted before it ends, and on a busy machine logs that
     if "SEGLIB_WATCHED" in os.environ:
         streams["stderr_file"] = sys.stderr
+    source = str(find_notebook(name))
     try:
         with _own_sockets() as config:
-            papermill.execute_notebook(str(source), str(part), given, kernel_name="python3", config=config, **streams)
-        _check_completed(part)
+            papermill.execute_notebook(source, str(output), given, kernel_name="python3", config=config, **streams)
+        _check_completed(output)
     except papermill.PapermillExecutionError as error:
-        os.replace(part, output)
-        if error.ename in {InputError.__name__, MemoryShortageError.__name__}:  # of the kernel only the name comes
-            raise InputError(error.evalue) from None
-        raise RuntimeError(
-            f"{name} failed in cell {error.exec_count}: {error.ename}: {error.evalue}; see {output}"
-        ) from None
+        return error
     except Exception as error:  # a dead kernel and a time-out raise types of nbclient
         raise KilledError(f"{name} did not end ({type(error).__name__}: {error}); is there enough memory?") from error
-    os.replace(part, output)
+    return None
 
 
 @contextlib.contextmanager

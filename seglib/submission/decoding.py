@@ -1,7 +1,6 @@
 """A table of run lengths and the images it is about -> a mask of each image as a file."""
 
 import os
-import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from seglib.errors import InputError
 from seglib.images.reading import image_size
 from seglib.machine.ahead import map_on_cores
 from seglib.machine.progress import track
+from seglib.paths import write_whole
 from seglib.submission.run_lengths import decode_runs, make_absolute, seem_relative
 from seglib.submission.tables import blank_nothing, choose_rows, match_ids, shorten_id
 
@@ -108,16 +108,12 @@ def decode_masks(
 def _write_masks(masks: Iterable[tuple[str, np.ndarray]], out: Path) -> dict[str, bool]:
     """Write all of them or none; whether it is square, of each image whose mask is not empty."""
     square: dict[str, bool] = {}
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
-    try:
+    with write_whole(out) as part:
         part.mkdir(parents=True)
         for name, mask in masks:
             (part / f"{name}.png").write_bytes(cv2.imencode(".png", 255 * mask)[1].tobytes())
             if mask.any():
                 square[name] = mask.shape[0] == mask.shape[1]
-        part.replace(out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return square
 
 

@@ -21,11 +21,12 @@ from seglib.machine.memory import is_out_of_memory
 from seglib.machine.ranks import ALONE, Rank, find_rank
 from seglib.models.checkpoints import load_checkpoint
 from seglib.models.networks import choose_precision
+from seglib.paths import remove_parts
 from seglib.training.callbacks import make_callbacks
 from seglib.training.durations import planned_epochs
 from seglib.training.segmenter import Segmenter
 from seglib.training.waiting import WaitMeter
-from seglib.training.whole import WholeCheckpoints, remove_parts
+from seglib.training.whole import WholeCheckpoints
 
 PRECISION_NAMES = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}  # ours -> Lightning's
 
@@ -60,7 +61,7 @@ def fit(
     if last.exists():
         _check_same_numbers(last, config)
     if rank.index == 0:
-        remove_parts(last.parent)
+        remove_parts(last.parent, "*.ckpt")
     epochs = planned_epochs(config, steps)
     steps_per_epoch = min(steps, config.max_steps or steps)
     part_images = len(train_loader.sampler) / len(train_loader) if parts > 1 else None

@@ -60,10 +60,13 @@ def test_a_failing_cell_is_named_with_where_to_read_more(notebook):
 
 
 @pytest.mark.parametrize("leave", ["import sys; sys.exit(0)", "import os; os._exit(0)"])
-def test_leaving_in_the_middle_is_no_success(notebook, leave):
+def test_leaving_in_the_middle_is_no_success_and_leaves_the_notebook_of_before(notebook, leave):
     output = notebook("a = 1", leave, "b = 2")
+    output.write_text("as it was")
     with pytest.raises(KilledError, match="04_x did not end"):
         notebooks.run_notebook("04_x", output, {})
+    assert output.read_text() == "as it was"
+    assert sorted(path.name for path in output.parent.glob("*.ipynb")) == ["out.ipynb", "source.ipynb"]
 
 
 def test_two_runs_in_one_place_talk_each_to_its_own_kernel(notebook, tmp_path, monkeypatch):
