@@ -249,16 +249,16 @@ def _say_duration(settings: config.Config, count: int) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from seglib.checks import problems
+    from seglib.checks import listing, problems
 
     data_dir = paths.find_data_dir(arguments.data)
     table = problems.inspect_data(data_dir, folds=arguments.folds and Path(arguments.folds)).problems
     if arguments.fix_list:
-        paths.write_text(Path(arguments.fix_list), problems.list_left_out(table, data_dir).to_csv(index=False))
+        paths.write_text(Path(arguments.fix_list), listing.list_left_out(table, data_dir).to_csv(index=False))
     if arguments.json:
         print(json.dumps(table.to_dict("records"), indent=2))
     else:
-        print(f"{data_dir}: {problems.describe_problems(table)}")
+        print(f"{data_dir}: {listing.describe_problems(table)}")
     return int((table["severity"] != "note").any())
 
 

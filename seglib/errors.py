@@ -25,10 +25,10 @@ class KilledError(RuntimeError):
 
 
 class Problem(NamedTuple):
-    """What is wrong with a file: a row of the table of `problems`, or a sentence to stop with."""
+    """What is wrong with a file: a row of the table of `listing`, or a sentence to stop with."""
 
     file: Path
-    problem: str  # its kind, a key of ``problems.KINDS``
+    problem: str  # its kind, a key of ``listing.KINDS``
     fact: str  # what was found
     cure: str  # what to do about it
 

@@ -5,6 +5,7 @@ import shutil
 import cv2
 import numpy as np
 
+from seglib.checks.problems import inspect_data
 from seglib.data.samples import list_samples, list_test_images
 from seglib.images.reading import read_image, read_mask
 
@@ -157,3 +158,20 @@ def gradient(image):
 
 def disc(shape):
     return cv2.circle(np.zeros(shape[:2], np.uint8), (shape[1] // 2, shape[0] // 2), min(shape[:2]) // 5, 1, -1)
+
+
+def rows_of(data, problem):
+    table = inspect_data(data).problems
+    return table[table["problem"] == problem]
+
+
+def write_grays(data, count):
+    rng = np.random.default_rng(1)
+    for folder in ("Image", "Mask"):
+        (data / "Train" / folder).mkdir(parents=True)
+    for number in range(count):
+        gray = cv2.resize(rng.integers(40, 200, (12, 16), dtype=np.uint8), (96, 64))
+        write(data / "Train" / "Image" / f"{number:02}.png", gray)
+        mask = cv2.circle(np.zeros((64, 96), np.uint8), (48, 32), int(rng.integers(8, 20)), 255, -1)
+        write(data / "Train" / "Mask" / f"{number:02}.png", mask)
+    return data

@@ -1,15 +1,13 @@
-"""A data folder -> the table of what is wrong with it: file, problem, fact and cure, the worst first."""
+"""A data folder -> all that is wrong with it, and its samples that can be used, from one look at every file."""
 
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from seglib.checks.cases import Cases, describe_cases, label_others
-from seglib.checks.duplicates import find_pairs, iterate_pairs
 from seglib.checks.facts import (
     drop_working,
     find_sample_cases,
@@ -20,73 +18,25 @@ from seglib.checks.facts import (
 )
 from seglib.checks.fields import find_field_of_view
 from seglib.checks.labels import judge_labels
+from seglib.checks.listing import make_table
 from seglib.checks.oddities import find_exchanged, find_inverted, find_odd_images
+from seglib.checks.twins import find_leaks, find_twins
 from seglib.data.folds import GROUPS_NAME, find_groups, read_folds, read_groups
 from seglib.data.leftovers import find_unused
 from seglib.data.samples import find_test_images, is_called_alike, pair_samples, read_left_out
 from seglib.errors import InputError, Problem
 from seglib.images.mask_files import first_file, split_files
-from seglib.images.reading import read_mask
 from seglib.submission.files import check_template, find_template
 
-SEVERITIES = ("error", "warning", "note")  # stops a run; look at it; how the set is
-
-
-class Kind(NamedTuple):
-    """How bad a kind of problem is, and whether leaving the file out mends it."""
-
-    severity: str
-    left_out: bool
-
-
-KINDS = {
-    "empty file": Kind("error", True),
-    "unreadable": Kind("error", True),
-    "unread format": Kind("error", True),
-    "no mask": Kind("error", True),
-    "no image": Kind("error", True),
-    "two masks": Kind("error", True),
-    "same name": Kind("error", True),
-    "odd name": Kind("error", False),
-    "size mismatch": Kind("error", True),
-    "no pairs": Kind("error", False),
-    "field of view": Kind("error", False),
-    "groups": Kind("error", False),
-    "leak across folds": Kind("error", False),
-    "in train and test": Kind("warning", True),
-    "exact duplicate": Kind("warning", True),
-    "inverted mask": Kind("warning", True),
-    "full mask": Kind("warning", True),
-    "empty mask": Kind("warning", False),
-    "inverted masks": Kind("warning", False),
-    "odd image": Kind("warning", True),
-    "near-duplicate": Kind("warning", False),
-    "label read as background": Kind("warning", False),
-    "read unlike the others": Kind("warning", False),
-    "several classes": Kind("warning", False),
-    "more than two values": Kind("warning", False),
-    "touches the border": Kind("warning", False),
-    "possible cases": Kind("warning", False),
-    "template": Kind("warning", False),
-    "not used": Kind("warning", False),
-    "cases": Kind("note", False),
-    "other names": Kind("note", False),
-    "several files": Kind("note", False),
-}  # in the order of the table
-COLUMNS = ["file", "problem", "severity", "fact", "cure"]
-USUAL = ("empty mask", "more than two values", "touches the border")  # notes, where more than USUAL_SHARE have it
-USUAL_SHARE = 0.1
 FULL = 0.99  # share of the image from which on a mask counts as full
 
 
 class Findings(NamedTuple):
     """What one look at a data folder gives."""
 
-    problems: pd.DataFrame  # of `make_table`
+    problems: pd.DataFrame  # of `listing.make_table`
     samples: pd.DataFrame  # of `facts.measure_samples`, of those samples that can be used
-    test: (
-        pd.DataFrame
-    )  # of `facts.measure_test_images`, of those images that can be read; with ``case`` where it is told
+    test: pd.DataFrame  # of `facts.measure_test_images`, of those that can be read; with ``case`` where it is told
 
 
 def inspect_data(data_dir: Path, *, folds: Path | None = None) -> Findings:
@@ -132,7 +82,7 @@ def refuse_errors(problems: pd.DataFrame, data_dir: Path) -> None:
     """Stop at what no run can start with.
 
     Args:
-        problems: of `make_table`.
+        problems: of `listing.make_table`.
         data_dir: the folder it was made of.
 
     Raises:
@@ -158,93 +108,9 @@ def judge_samples(train: pd.DataFrame, test: pd.DataFrame) -> list[Problem]:
     readable = both[both["image_trouble"].isna()].reset_index(drop=True)
     if readable.empty:
         return found
-    copies = _find_duplicates(readable)
+    copies = find_twins(readable)
     told = {copy.file for copy in copies}  # a rescaled copy has another size than the rest for that very reason
     return [*found, *copies, *(odd for odd in find_odd_images(readable) if odd.file not in told)]
-
-
-def make_table(found: Iterable[Problem], data_dir: Path, *, images: int) -> pd.DataFrame:
-    """Problems as a table, the worst first.
-
-    What more than a tenth of the images have, such as lesions that leave the picture, is how the set is: a note.
-
-    Args:
-        found: the problems.
-        data_dir: what ``file`` is relative to.
-        images: how many training images there are.
-
-    Returns:
-        One row for each problem: ``file`` (relative to ``data_dir``), ``problem`` (a key of `KINDS`), ``severity`` (of
-        `SEVERITIES`), ``fact`` and ``cure``.
-    """
-    found = list(found)
-    counts = pd.Series([one.problem for one in found], dtype=str).value_counts()
-    usual = {name for name in USUAL if counts.get(name, 0) > USUAL_SHARE * images}
-    rows = [
-        {
-            "file": _relative(one.file, data_dir),
-            "problem": one.problem,
-            "severity": "note" if one.problem in usual else KINDS[one.problem].severity,
-            "fact": one.fact,
-            "cure": one.cure,
-        }
-        for one in found
-    ]
-    table = pd.DataFrame(rows, columns=COLUMNS)
-    order = {kind: number for number, kind in enumerate(KINDS)}
-    rank = [table["severity"].map(SEVERITIES.index), table["problem"].map(order), table["file"]]
-    return table.iloc[np.lexsort([key.to_numpy() for key in rank[::-1]])].reset_index(drop=True)
-
-
-def list_left_out(table: pd.DataFrame, data_dir: Path) -> pd.DataFrame:
-    """Which files to leave out, so that a run can start and nothing is learnt twice: ``leave_out.csv``.
-
-    An image goes with all files of its mask. Test images stay: a submission needs them all. A note is no reason, nor is
-    what only asks for a look (a mask at the border, say).
-
-    Args:
-        table: of `make_table`.
-        data_dir: the folder it was made of.
-
-    Returns:
-        ``file`` (relative to ``data_dir``) and ``problem``, a row for each file.
-    """
-    samples, _ = pair_samples(data_dir)
-    together: dict[str, list[str]] = {}
-    for image, mask in zip(samples["image_path"], samples["mask_path"], strict=True):
-        files = [_relative(path, data_dir) for path in (image, *split_files(mask))]
-        together |= dict.fromkeys(files, files)
-    needed = {_relative(path, data_dir) for path in find_test_images(data_dir)[0]["image_path"]}
-    reasons: dict[str, str] = {}
-    for row in table[table["severity"] != "note"].itertuples():
-        if KINDS[row.problem].left_out and row.file not in needed:
-            for file in together.get(row.file, [row.file]):
-                reasons.setdefault(file, row.problem)
-    return pd.DataFrame(sorted(reasons.items()), columns=["file", "problem"], dtype=str)
-
-
-def describe_problems(table: pd.DataFrame, *, shown: int = 5) -> str:
-    """The table in words for a terminal: for each problem its count, the cure, and the first few files.
-
-    Args:
-        table: of `make_table`.
-        shown: how many files of each problem are named.
-    """
-    if table.empty:
-        return "no problems found"
-    lines = []
-    for (severity, problem), rows in table.groupby(["severity", "problem"], sort=False):
-        lines.append(f"{severity}: {problem} ({len(rows)})")
-        lines += [f"  {row.file} {row.fact}; {row.cure}" for row in rows.head(shown).itertuples()]
-        lines += [f"  and {len(rows) - shown} more (--json lists all)"] if len(rows) > shown else []
-    counts = [
-        f"{count} {name}{'s' if count > 1 else ''}" for name in SEVERITIES if (count := sum(table.severity == name))
-    ]
-    return "\n".join([*lines, ", ".join(counts)])
-
-
-def _relative(path: str | Path, data_dir: Path) -> str:
-    return Path(os.path.relpath(path, data_dir)).as_posix()
 
 
 def _troubles(column: Iterable[Problem | None]) -> list[Problem]:
@@ -344,77 +210,4 @@ def _judge_masks(train: pd.DataFrame) -> list[Problem]:
             read = f"what is above {row.background_top:g} was read as foreground, {share.removeprefix('covers ')}"
             cure = f"{read}; save it as 0 and 255 in a PNG"
             found.append(Problem(path, "more than two values", fact, cure))
-    return found
-
-
-def _find_duplicates(images: pd.DataFrame) -> list[Problem]:
-    """A row for every training image that shows what another one shows: a test image, or one that comes before it."""
-    best = pd.DataFrame()
-    for pairs in iterate_pairs(images["thumbnail"].tolist()):
-        best = _best_pairs(pd.concat([best, _tell_pairs(pairs, images)], ignore_index=True))
-    return [_describe_pair(images.loc[pair.told], images.loc[pair.other], pair) for pair in best.itertuples()]
-
-
-def _tell_pairs(pairs: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
-    """Pairs with ``told``, the one that can be left out, and ``other``; not those of test images only."""
-    digest, is_test = images["digest"].to_numpy(), images["is_test"].to_numpy()
-    first, second = (pairs[name].to_numpy() for name in ("first", "second"))
-    test = is_test[second]
-    pairs = pairs.assign(
-        told=np.where(test, first, second),
-        other=np.where(test, second, first),
-        exact=digest[first] == digest[second],
-        test=test,
-    )
-    return pairs[~is_test[first]]  # nothing is learnt from test images
-
-
-def _best_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Of each image that is told the pair to tell it by, the worst first."""
-    order = {"test": False, "exact": False, "correlation": False, "first": True, "second": True}
-    return pairs.sort_values(list(order), ascending=list(order.values())).drop_duplicates("told")
-
-
-def _describe_pair(told: pd.Series, twin: pd.Series, pair: NamedTuple) -> Problem:
-    own, other = Path(told["image_path"]), Path(twin["image_path"])
-    same = "has the very pixels of" if pair.exact else f"shows what is in (correlation {pair.correlation:.2f})"
-    fact = f"{same} {'/'.join(other.parts[-3:])}"
-    if pair.test:
-        return Problem(own, "in train and test", fact, "leave it out: a score on that test image would flatter")
-    if pair.exact:
-        return Problem(
-            own, "exact duplicate", fact + _compare_masks(told["mask_path"], twin["mask_path"]), "leave it out"
-        )
-    return Problem(own, "near-duplicate", fact, "nothing: both stay in one fold; leave one out if they are one picture")
-
-
-def _compare_masks(first: str, second: str) -> str:
-    """Whether two images of the same pixels have the same mask; only one of two can be right."""
-    try:
-        one, two = read_mask(first), read_mask(second)
-    except InputError:
-        return ""
-    if one.shape != two.shape or not (one.any() or two.any()):
-        return ""
-    dice = 2 * np.count_nonzero(one & two) / (np.count_nonzero(one) + np.count_nonzero(two))
-    return "" if dice == 1 else f", but their masks differ (Dice {dice:.2f})"
-
-
-def find_leaks(train: pd.DataFrame, folds: pd.DataFrame) -> list[Problem]:
-    """Near-duplicates that lie in different folds: one is learnt from, the other scored.
-
-    Args:
-        train: table of `facts.inspect_samples`.
-        folds: of `folds.read_folds`, rows as those of ``train``.
-    """
-    readable = np.flatnonzero(train["image_trouble"].isna())
-    found = []
-    pairs = find_pairs(train["thumbnail"].iloc[readable].tolist()) if len(readable) else pd.DataFrame()
-    for pair in pairs.itertuples():
-        first, second = readable[pair.first], readable[pair.second]
-        here, there = folds["fold"].iloc[second], folds["fold"].iloc[first]
-        if here != there:
-            fact = f"is in fold {here}, {train['sample_id'][first]} in fold {there}, and they show the same thing"
-            cure = "remove folds.csv to have it made anew"
-            found.append(Problem(Path(train["image_path"][second]), "leak across folds", fact, cure))
     return found

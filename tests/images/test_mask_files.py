@@ -10,7 +10,8 @@ from PIL import Image
 
 from seglib.batches.cache import build_cache
 from seglib.checks.facts import check_samples
-from seglib.checks.problems import inspect_data, list_left_out
+from seglib.checks.listing import list_left_out
+from seglib.checks.problems import inspect_data
 from seglib.config import Config
 from seglib.data import fingerprints
 from seglib.data.fingerprints import fingerprint_data

@@ -1,0 +1,65 @@
+import pytest
+from faults import plant_faults, rows_of, write
+
+from seglib.checks.listing import KINDS, describe_problems, list_left_out, make_table
+from seglib.checks.problems import inspect_data
+from seglib.data.samples import list_samples
+from seglib.data.synthetic import write_phantoms
+from seglib.errors import InputError, Problem
+from seglib.images.reading import read_mask
+
+
+def test_what_is_left_out_is_not_looked_at_again(tmp_path):
+    data = write_phantoms(tmp_path / "set", train=90, test=12, seed=3)
+    plant_faults(data)
+    first = inspect_data(data).problems
+    with pytest.raises(InputError):
+        list_samples(data)
+    list_left_out(first, data).to_csv(data / "leave_out.csv", index=False)
+    second = inspect_data(data).problems
+    still = second[[KINDS[kind].left_out for kind in second["problem"]]]
+    assert still["file"].tolist() == ["Test/Image/test_0000.jpg"]  # a submission needs every test image
+    assert len(list_samples(data)) == len(inspect_data(data).samples)
+
+
+def test_an_image_goes_with_its_mask_and_what_needs_only_a_look_stays(copy):
+    samples = list_samples(copy)
+    open(samples["mask_path"][3], "wb").close()
+    write(samples["mask_path"][5], 0 * read_mask(samples["mask_path"][5]))
+    left_out = list_left_out(inspect_data(copy).problems, copy)
+    stem = samples["sample_id"][3]
+    assert left_out["problem"].tolist() == ["empty file"] * 2
+    assert sorted(file.split("/")[1] for file in left_out["file"]) == ["Image", "Mask"]
+    assert all(stem in file for file in left_out["file"])
+
+
+def test_test_images_are_never_left_out(copy):
+    path = sorted((copy / "Test" / "Image").iterdir())[0]
+    open(path, "wb").close()
+    table = inspect_data(copy).problems
+    assert table["file"][0] == f"Test/Image/{path.name}"
+    assert list_left_out(table, copy).empty
+
+
+def test_a_note_is_what_many_masks_have(tmp_path):
+    found = [Problem(tmp_path / f"{n}.png", "touches the border", "touches", "nothing") for n in range(3)]
+    assert set(make_table(found, tmp_path, images=31)["severity"]) == {"warning"}
+    assert set(make_table(found, tmp_path, images=29)["severity"]) == {"note"}
+    errors = [Problem(tmp_path / f"{n}.png", "no mask", "has no mask", "add it") for n in range(9)]
+    assert set(make_table(errors, tmp_path, images=9)["severity"]) == {"error"}
+
+
+def test_files_are_named_as_seen_from_the_folder(copy):
+    path = list_samples(copy)["mask_path"][0]
+    write(path, 0 * read_mask(path))
+    row = rows_of(copy, "empty mask").iloc[0]
+    assert (copy / row["file"]).samefile(path)
+
+
+def test_the_words_count_and_name_a_few(tmp_path):
+    found = [Problem(tmp_path / f"{n}.png", "no mask", "has no mask", f"add {n}") for n in range(7)]
+    words = describe_problems(make_table(found, tmp_path, images=7)).splitlines()
+    assert words[0] == "error: no mask (7)"
+    assert words[1] == "  0.png has no mask; add 0"
+    assert words[-2:] == ["  and 2 more (--json lists all)", "7 errors"]
+    assert describe_problems(make_table([], tmp_path, images=7)) == "no problems found"
