@@ -183,31 +183,6 @@ def fit_temperature(histogram: np.ndarray) -> float:
     return float(np.exp(found.x))
 
 
-def apply_temperature(probability: np.ndarray, temperature: float) -> np.ndarray:
-    """A probability map with its certainty lowered (T > 1) or raised (T < 1): ``sigmoid(logit(p) / T)``.
-
-    What is above 0.5 stays above it, so masks at the threshold 0.5 never change; at another threshold they do.
-    Probabilities are clipped to [``EPSILON``, 1 - ``EPSILON``] first.
-
-    Args:
-        probability: float (H, W) in [0, 1].
-        temperature: above 0.
-
-    Returns:
-        float64 (H, W) in [0, 1]: float32 could round what is just above 0.5 down to it.
-
-    Raises:
-        ValueError: if the temperature is not above 0.
-
-    Example:
-        >>> apply_temperature(np.array([[0.5, 0.9]]), 2.0).round(3).tolist()  # sigmoid(ln 9 / 2) = 3 / 4
-        [[0.5, 0.75]]
-    """
-    if not temperature > 0:
-        raise ValueError(f"a temperature is above 0, and this one is {temperature}")
-    return expit(_logits(probability.astype(np.float64)) / temperature)
-
-
 def cross_fit_calibration(
     histograms: Iterable[np.ndarray], folds: Sequence[int], *, measured: Iterable[np.ndarray] | None = None
 ) -> dict:

@@ -58,52 +58,6 @@ def iou_score(pred: Tensor, target: Tensor) -> Tensor:
     return overlap_scores(*count_pixels(pred, target))["iou"]
 
 
-def sensitivity_score(pred: Tensor, target: Tensor) -> Tensor:
-    """Share of each reference that was found (recall): ``|P and T| / |T|`` = TP / (TP + FN).
-
-    Both masks empty: 1. One of them empty: 0, also where the reference is the empty one and the ratio is undefined.
-
-    Args:
-        pred: thresholded prediction, bool or {0, 1}, (N, ...).
-        target: reference, bool or {0, 1}, same shape.
-
-    Returns:
-        Float64 (N,) in [0, 1]; 1 where nothing was missed.
-
-    Raises:
-        ValueError: if the two shapes differ.
-
-    Example:
-        >>> import torch
-        >>> sensitivity_score(torch.tensor([[1, 1, 1, 0]]), torch.tensor([[1, 1, 0, 0]])).tolist()
-        [1.0]
-    """
-    return overlap_scores(*count_pixels(pred, target))["sensitivity"]
-
-
-def precision_score(pred: Tensor, target: Tensor) -> Tensor:
-    """Share of each prediction that is right: ``|P and T| / |P|`` = TP / (TP + FP).
-
-    Both masks empty: 1. One of them empty: 0, also where the prediction is the empty one and the ratio is undefined.
-
-    Args:
-        pred: thresholded prediction, bool or {0, 1}, (N, ...).
-        target: reference, bool or {0, 1}, same shape.
-
-    Returns:
-        Float64 (N,) in [0, 1]; 1 where nothing was claimed wrongly.
-
-    Raises:
-        ValueError: if the two shapes differ.
-
-    Example:
-        >>> import torch
-        >>> precision_score(torch.tensor([[1, 1, 1, 0]]), torch.tensor([[1, 1, 0, 0]])).tolist()
-        [0.6666666666666666]
-    """
-    return overlap_scores(*count_pixels(pred, target))["precision"]
-
-
 def count_pixels(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Pixels of each image in both masks, in ``pred`` and in ``target``: three int64 (N,).
 

@@ -6,12 +6,12 @@ import time
 import torch
 from torch import nn
 
-from seglib.config import Config
+from seglib.config import Config, parse_loss
 from seglib.machine.allocator import give_back_memory, keep_freed_memory
 from seglib.machine.memory import is_out_of_memory, refuse_single_images
 from seglib.machine.ranks import count_devices
 from seglib.models.networks import autocast, scale_images
-from seglib.training.losses import bce_dice_loss
+from seglib.training.losses import combine_losses
 
 LONG_RUN_SECONDS = 3600  # a run expected to last longer names its cure
 WORTH_REPEATING = 20  # seconds per image: measuring a slower network twice would keep its user waiting for nothing
@@ -79,7 +79,7 @@ def _time_step(network: nn.Module, config: Config, count: int, device: torch.dev
     started = time.perf_counter()
     with autocast(config, device), refuse_single_images():
         logits = network(scale_images(images))
-    bce_dice_loss(logits, torch.zeros_like(logits)).backward()
+    combine_losses(parse_loss(config.loss))(logits, torch.zeros_like(logits)).backward()
     if device.type == "cuda":
         torch.cuda.synchronize()
     return (time.perf_counter() - started) / count

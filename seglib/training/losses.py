@@ -196,30 +196,6 @@ def lovasz_loss(logits: Tensor, target: Tensor) -> Tensor:
     return (errors.relu() * growth).sum(dim=1).mean()  # not a dot product, which autocast would take in half precision
 
 
-def bce_dice_loss(logits: Tensor, target: Tensor, *, bce_weight: float = 0.5) -> Tensor:
-    """Weighted sum of binary cross-entropy over pixels and Dice loss per image.
-
-    ``bce_weight * bce_loss + (1 - bce_weight) * dice_loss``.
-
-    Args:
-        logits: raw model output, float (N, 1, H, W); never a probability.
-        target: reference in {0, 1}, any real dtype, same shape.
-        bce_weight: share of the cross-entropy, in [0, 1].
-
-    Returns:
-        Scalar, at least 0; 0 is a perfect and certain prediction.
-
-    Raises:
-        ValueError: if the two shapes differ, or the logits are whole numbers or look like probabilities.
-
-    Example:
-        >>> import torch
-        >>> round(bce_dice_loss(torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2)).item(), 4)  # ln 2 / 2 + (1 - 5/7) / 2
-        0.4894
-    """
-    return bce_weight * bce_loss(logits, target) + (1 - bce_weight) * dice_loss(logits, target)
-
-
 def seed_loss(logits: Tensor, target: Tensor) -> Tensor:
     """The loss as the seed project computed it, kept only so that its published curve can be compared with ours.
 
@@ -267,7 +243,7 @@ def combine_losses(terms: Sequence[tuple[float, str]]) -> Loss:
     Example:
         >>> import torch
         >>> loss = combine_losses([(0.5, "bce"), (0.5, "dice")])
-        >>> round(loss(torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2)).item(), 4)  # as bce_dice_loss
+        >>> round(loss(torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2)).item(), 4)  # ln 2 / 2 + (1 - 5/7) / 2
         0.4894
     """
     unknown = [name for _, name in terms if name not in LOSSES]

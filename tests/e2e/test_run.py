@@ -193,7 +193,6 @@ def test_the_baseline_takes_its_first_real_steps_on_real_images_and_the_loss_fal
     from seglib.config import make_config
     from seglib.data.samples import list_samples
     from seglib.models.networks import build_model
-    from seglib.training.losses import bce_dice_loss
     from seglib.training.segmenter import Segmenter
 
     real = ROOT.parent / "shared" / "data" / "isic2016"
@@ -206,7 +205,7 @@ def test_the_baseline_takes_its_first_real_steps_on_real_images_and_the_loss_fal
     module = Segmenter(build_model(config), config, total_steps=3)
     optimizer, batch, losses = module.configure_optimizers()["optimizer"], next(iter(loader)), []
     for _ in range(3):
-        loss = bce_dice_loss(module(batch["image"]), batch["mask"])
+        loss = module.loss(module(batch["image"]), batch["mask"])
         losses.append(loss.item())
         optimizer.zero_grad()
         loss.backward()

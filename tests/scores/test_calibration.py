@@ -6,14 +6,12 @@ from sklearn.linear_model import LogisticRegression
 from torch.nn import functional as F  # noqa: N812
 from torchmetrics.functional.classification import binary_calibration_error
 
-from seglib.prediction.rules import MaskRules, make_mask
 from seglib.scores.calibration import (
     CELLS,
     DEFINITIONS,
     EPSILON,
     GRID,
     TITLES,
-    apply_temperature,
     calibration_error,
     count_bins,
     cross_entropy_loss,
@@ -139,28 +137,10 @@ def test_a_temperature_outside_the_bounds_ends_at_them():
     assert fit_temperature(backward) == pytest.approx(20, rel=0.01)
 
 
-@pytest.mark.parametrize("temperature", [0.05, 0.5, 1.0, 3.0, 20.0])
-def test_masks_at_one_half_never_change(temperature):
-    half = np.float32(0.5)
-    close = [half, np.nextafter(half, np.float32(0)), np.nextafter(half, np.float32(1)), 0, 1, 1e-7, 0.9999999]
-    probability = np.append(np.random.default_rng(0).random(1000), close).astype(np.float32)[None]
-    after = apply_temperature(probability, temperature)
-    assert np.array_equal(make_mask(after, MaskRules()), make_mask(probability, MaskRules()))
-    order = np.argsort(probability[0], kind="stable")
-    assert (np.diff(after[0, order]) >= 0).all()
-    assert ((after >= 0) & (after <= 1)).all()
-
-
-def test_a_temperature_of_one_changes_nothing_and_two_undo_each_other():
-    probability = np.random.default_rng(0).uniform(0.01, 0.99, (20, 20)).astype(np.float32)
-    assert apply_temperature(probability, 1.0) == pytest.approx(probability)
-    assert apply_temperature(apply_temperature(probability, 1.7), 1 / 1.7) == pytest.approx(probability)
-
-
 def test_a_table_at_a_temperature_is_the_table_of_the_maps_changed_by_it():
     (probability, mask), *_ = make_maps(1, temperature=2.5)
     ours = count_bins(logit_histogram(probability, mask), temperature=2.5)
-    changed = apply_temperature(probability, 2.5).ravel()
+    changed = expit(logits_of(probability) / 2.5).ravel()
     columns = (np.ones(changed.size), changed, mask.ravel().astype(float))
     exact = np.stack([np.histogram(changed, 20, (0, 1), weights=column)[0] for column in columns], axis=1)
     # pixels that lie on the end of a bin may be rounded over it, so sums from below are compared
@@ -211,8 +191,6 @@ def test_what_cannot_be_counted_is_refused():
     for measure in (cross_entropy_loss, fit_temperature, lambda nothing: calibration_error(count_bins(nothing))):
         with pytest.raises(ValueError, match="no pixels"):
             measure(np.zeros((CELLS, 2)))
-    with pytest.raises(ValueError, match="above 0, and this one is 0"):
-        apply_temperature(np.ones((1, 1)), 0)
     with pytest.raises(ValueError, match="shorter"):
         cross_fit_calibration([logit_histogram(np.ones((2, 2)), mask)] * 2, [1])
 

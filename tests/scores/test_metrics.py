@@ -8,15 +8,15 @@ from sklearn.metrics import f1_score, jaccard_score, precision_score, recall_sco
 from torchmetrics.functional.segmentation import dice_score as their_dice
 from torchmetrics.functional.segmentation import mean_iou as their_iou
 
-from seglib.scores import metrics
 from seglib.scores.metrics import (
     SURFACE_TOLERANCE,
     boundary_band,
     boundary_scores,
+    count_pixels,
     dice_score,
     iou_score,
+    overlap_scores,
     pooled_scores,
-    sensitivity_score,
 )
 
 
@@ -35,10 +35,10 @@ from seglib.scores.metrics import (
 )
 def test_scores_of_four_pixels(pred, target, dice, iou, sensitivity, precision):
     pred, target = torch.tensor([[pred]]), torch.tensor([[target]])
-    assert dice_score(pred, target).tolist() == pytest.approx([dice])
-    assert iou_score(pred, target).tolist() == pytest.approx([iou])
-    assert sensitivity_score(pred, target).tolist() == pytest.approx([sensitivity])
-    assert metrics.precision_score(pred, target).tolist() == pytest.approx([precision])
+    scores = {name: score.tolist() for name, score in overlap_scores(*count_pixels(pred, target)).items()}
+    expected = {"dice": [dice], "iou": [iou], "sensitivity": [sensitivity], "precision": [precision]}
+    assert scores == {name: pytest.approx(score) for name, score in expected.items()}
+    assert (dice_score(pred, target).tolist(), iou_score(pred, target).tolist()) == (scores["dice"], scores["iou"])
 
 
 def test_scores_agree_with_those_of_scikit_learn_and_torchmetrics():
@@ -46,15 +46,16 @@ def test_scores_agree_with_those_of_scikit_learn_and_torchmetrics():
     flat = [(p.ravel().numpy(), t.ravel().numpy()) for p, t in zip(pred, target, strict=True)]
     assert dice_score(pred, target).tolist() == pytest.approx([f1_score(t, p) for p, t in flat])
     assert iou_score(pred, target).tolist() == pytest.approx([jaccard_score(t, p) for p, t in flat])
-    assert sensitivity_score(pred, target).tolist() == pytest.approx([recall_score(t, p) for p, t in flat])
-    assert metrics.precision_score(pred, target).tolist() == pytest.approx([precision_score(t, p) for p, t in flat])
+    scores = overlap_scores(*count_pixels(pred, target))
+    assert scores["sensitivity"].tolist() == pytest.approx([recall_score(t, p) for p, t in flat])
+    assert scores["precision"].tolist() == pytest.approx([precision_score(t, p) for p, t in flat])
     form = {"num_classes": 1, "input_format": "one-hot"}
     assert dice_score(pred, target).tolist() == pytest.approx(their_dice(pred.long(), target.long(), **form).tolist())
     per_image = their_iou(pred.long(), target.long(), per_class=True, **form).ravel().tolist()
     assert iou_score(pred, target).tolist() == pytest.approx(per_image)
 
 
-@pytest.mark.parametrize("score", [dice_score, iou_score, sensitivity_score, metrics.precision_score])
+@pytest.mark.parametrize("score", [dice_score, iou_score, count_pixels])
 def test_shapes_that_would_broadcast_are_refused(score):
     with pytest.raises(ValueError, match=r"pred \(2, 1, 4, 4\) and target \(2, 4, 4\) differ"):
         score(torch.zeros(2, 1, 4, 4), torch.zeros(2, 4, 4))

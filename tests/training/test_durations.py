@@ -8,7 +8,7 @@ from seglib.config import make_config
 from seglib.models.networks import build_model, scale_images
 from seglib.training import durations
 from seglib.training.durations import describe_duration, estimate_seconds, planned_epochs
-from seglib.training.losses import bce_dice_loss
+from seglib.training.losses import dice_loss
 
 
 @pytest.mark.parametrize(("steps", "expected"), [(5, 30), (40, 10), (100, 4), (1000, 1)])
@@ -45,7 +45,7 @@ def test_the_measured_speed_is_that_of_real_steps(tiny):
     network, images = build_model(config), torch.zeros(8, 3, 192, 192, dtype=torch.uint8)
     started = time.perf_counter()
     for _ in range(4):
-        bce_dice_loss(network(scale_images(images)), images[:, :1]).backward()
+        dice_loss(network(scale_images(images)), images[:, :1]).backward()
     real = (time.perf_counter() - started) / 32
     assert real / 20 < estimate_seconds(network, config, train_size=4, val_size=0) / 8 < real * 20
 

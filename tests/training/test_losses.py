@@ -12,7 +12,6 @@ from torchvision.ops import sigmoid_focal_loss
 from seglib.models.networks import UNet
 from seglib.training.losses import (
     LOSSES,
-    bce_dice_loss,
     bce_loss,
     combine_losses,
     dice_loss,
@@ -23,7 +22,7 @@ from seglib.training.losses import (
 )
 
 BIG = 100.0
-PER_IMAGE = [*LOSSES.values(), bce_dice_loss]
+PER_IMAGE = [*LOSSES.values(), combine_losses([(0.5, "bce"), (0.5, "dice")])]
 ALL = [*PER_IMAGE, seed_loss]
 
 
@@ -91,12 +90,13 @@ def test_lovasz_loss_of_four_pixels(logits, target, expected):
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
-def test_the_two_losses_are_weighted(weight):
+def test_cross_entropy_and_dice_are_weighted(weight):
     logits, target = torch.tensor([[[[0.0, 2.0]]]]), torch.tensor([[[[1, 0]]]])
     bce = (math.log(2) + math.log(1 + math.exp(2))) / 2
     expected = weight * bce + (1 - weight) * dice_loss(logits, target).item()
     assert bce_loss(logits, target).item() == pytest.approx(bce, rel=1e-6)
-    assert bce_dice_loss(logits, target, bce_weight=weight).item() == pytest.approx(expected, rel=1e-6)
+    both = combine_losses([(weight, "bce"), (1 - weight, "dice")])
+    assert both(logits, target).item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_perfect_mask_scores_0_274_in_the_loss_of_the_seed_at_a_quarter_foreground():
@@ -230,12 +230,6 @@ def test_half_precision_loses_only_what_rounding_the_logits_loses(loss, kind, ba
 
 
 # ---------------------------------------------------------------- by name, and summed
-
-
-def test_cross_entropy_and_dice_by_name_are_bce_dice_loss_to_the_last_bit(batch):
-    combined = combine_losses([(0.5, "bce"), (0.5, "dice")])
-    assert torch.equal(combined(*batch), bce_dice_loss(*batch))
-    assert torch.equal(gradient(combined, *batch), gradient(bce_dice_loss, *batch))
 
 
 def test_named_losses_are_weighted_and_added(batch):

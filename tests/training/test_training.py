@@ -24,11 +24,13 @@ from seglib.training import callbacks, loop, members, segmenter
 from seglib.training.callbacks import HISTORY_COLUMNS, HistoryWriter
 from seglib.training.history import NEEDED
 from seglib.training.loop import fit
-from seglib.training.losses import bce_dice_loss
+from seglib.training.losses import combine_losses
 from seglib.training.members import fit_members
 from seglib.training.segmenter import Segmenter
 from seglib.training.waiting import WaitMeter
 from seglib.training.whole import WholeCheckpoints
+
+BCE_DICE = combine_losses([(0.5, "bce"), (0.5, "dice")])
 
 
 @pytest.fixture
@@ -129,7 +131,7 @@ def test_the_best_weights_are_not_the_last_ones(run, monkeypatch):
     for name in ("best", "last"):
         network, _ = load_checkpoint(folder / "checkpoints" / f"{name}.ckpt")
         with torch.inference_mode():
-            losses.append(np.mean([bce_dice_loss(network(scale_images(b["image"])), b["mask"]) for b in val_loader]))
+            losses.append(np.mean([BCE_DICE(network(scale_images(b["image"])), b["mask"]) for b in val_loader]))
     assert losses == pytest.approx([history["val_loss"].iloc[0], history["val_loss"].iloc[-1]], rel=1e-4)
 
 
@@ -537,7 +539,7 @@ def test_validation_losses_are_means_over_images_whatever_the_batches_are(run):
     values = []
     for loader in (val_loader, other[1][1]):
         module = Segmenter(network, config, total_steps=1).eval()
-        losses = [(len(b["mask"]), bce_dice_loss(module(b["image"]), b["mask"]).item()) for b in loader]
+        losses = [(len(b["mask"]), BCE_DICE(module(b["image"]), b["mask"]).item()) for b in loader]
         values.append(sum(n * loss for n, loss in losses) / sum(n for n, _ in losses))
     assert values[0] == pytest.approx(values[1], rel=1e-5)
 
