@@ -14,6 +14,7 @@ import torch
 
 from seglib import cli
 from seglib.cli import main
+from seglib.commands.runs import check_data
 from seglib.data.samples import list_masks
 from seglib.images.reading import read_mask
 from seglib.models.networks import build_model
@@ -378,7 +379,7 @@ def test_test_images_that_are_left_out_stop_neither_check_nor_run(phantoms, tmp_
     assert "is called as if it were to test or validate by" in stop("check", tmp_path)
     (tmp_path / "leave_out.csv").write_text(f"file\ntest_1{images[2].suffix}\ntest_1_mask.png\n")
     assert main(["check", str(tmp_path)]) < 2
-    assert len(cli._check_data(tmp_path, with_test=False)) == 2
+    assert len(check_data(tmp_path, with_test=False)) == 2
 
 
 def test_a_process_that_others_lead_trains_their_order_and_does_nothing_else(phantoms, tmp_path, monkeypatch):
