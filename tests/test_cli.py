@@ -136,8 +136,10 @@ def test_an_unknown_command_explains_itself():
     assert "invalid choice: 'rum'" in result.stderr
 
 
-def test_importing_the_package_does_nothing(tmp_path):
-    code = "import seglib, sys; print(sorted(n for n in sys.modules if n in ('torch', 'cv2', 'matplotlib')))"
+@pytest.mark.parametrize("module", ["seglib", "seglib.cli"])
+def test_importing_the_package_or_its_command_does_nothing_and_waits_for_nothing(tmp_path, module):
+    slow = ("torch", "cv2", "matplotlib", "pandas", "numpy")
+    code = f"import {module}, sys; print(sorted(n for n in sys.modules if n in {slow}))"
     environment = {**os.environ, "HOME": str(tmp_path)}
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert result.stdout.strip() == "[]"

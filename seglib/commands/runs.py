@@ -3,10 +3,12 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from seglib import config, errors, paths
+
+if TYPE_CHECKING:
+    import pandas as pd  # only named below; to import it is most of the wait for --help
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -136,7 +138,7 @@ def _is_fetched(data: str | None) -> bool:
     return named and not Path(data).exists()
 
 
-def check_data(data_dir: Path, *, with_test: bool) -> pd.DataFrame:
+def check_data(data_dir: Path, *, with_test: bool) -> "pd.DataFrame":
     """The training samples, after everything that will be read was read once; stops at what cannot work."""
     from seglib.checks import facts, fields, labels
     from seglib.data import leftovers, samples
