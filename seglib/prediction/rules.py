@@ -17,6 +17,7 @@ from seglib.errors import InputError
 from seglib.machine.ahead import map_on_cores
 from seglib.paths import write_text
 from seglib.scores.intervals import compare_scores
+from seglib.scores.metrics import dice_of_counts
 
 
 @dataclass(frozen=True)
@@ -131,8 +132,7 @@ def score_rules(probability: np.ndarray, mask: np.ndarray) -> np.ndarray:
         overlaps = np.bincount(labels.ravel()[foreground], minlength=len(areas))
         for part in PARTS:
             kept = _kept(areas, mask.size, MaskRules(**part)) & (core >= part.get("smallest_core", 0.0))
-            both = int(areas[kept].sum()) + target_area
-            scores.append(2 * int(overlaps[kept].sum()) / both if both else 1.0)
+            scores.append(dice_of_counts(int(overlaps[kept].sum()), int(areas[kept].sum()), target_area))
     return np.array(scores)
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from seglib.prediction.probabilities import average_maps
 from seglib.prediction.rules import MaskRules, make_mask
+from seglib.scores.metrics import dice_of_counts
 
 MEASURES = {  # the column of a table -> what it is called
     "agreement": "mean Dice between the masks of two networks",
@@ -98,8 +99,7 @@ def mask_agreement(preds: Sequence[np.ndarray]) -> float:
     areas = [int(mask.sum()) for mask in inside]
     scores = []
     for one, other in combinations(range(len(inside)), 2):
-        both = areas[one] + areas[other]
-        scores.append(2 * int((inside[one] & inside[other]).sum()) / both if both else 1.0)
+        scores.append(dice_of_counts(int((inside[one] & inside[other]).sum()), areas[one], areas[other]))
     return float(np.mean(scores))
 
 

@@ -96,6 +96,17 @@ def overlap_scores(overlap: Tensor, pred_area: Tensor, target_area: Tensor) -> d
     return {name: (parts[name].double() / wholes[name].clamp(min=1)).where(both > 0, 1.0) for name in wholes}
 
 
+def dice_of_counts(overlap: float, pred_area: float, target_area: float) -> float:
+    """``overlap_scores(...)["dice"]`` of one pair of masks, as a number.
+
+    Example:
+        >>> dice_of_counts(1, 1, 4), dice_of_counts(0, 0, 4), dice_of_counts(0, 0, 0)
+        (0.4, 0.0, 1.0)
+    """
+    both = pred_area + target_area
+    return 2 * overlap / both if both else 1.0
+
+
 def boundary_scores(pred: np.ndarray, mask: np.ndarray) -> dict[str, float]:
     """How far the edges of two masks lie apart: the 95 % Hausdorff distance and the surface Dice of one image.
 
@@ -191,5 +202,5 @@ def pooled_scores(overlap: np.ndarray, pred_area: np.ndarray, target_area: np.nd
     Returns:
         ``dice_pooled`` and ``iou_pooled``, in [0, 1].
     """
-    o, both = float(np.sum(overlap)), float(np.sum(pred_area) + np.sum(target_area))
-    return {"dice_pooled": 2 * o / both if both else 1.0, "iou_pooled": o / (both - o) if both else 1.0}
+    o, p, t = (float(np.sum(counts)) for counts in (overlap, pred_area, target_area))
+    return {"dice_pooled": dice_of_counts(o, p, t), "iou_pooled": o / (p + t - o) if p + t else 1.0}
