@@ -28,6 +28,12 @@ def phantoms(tmp_path_factory):
     return write_phantoms(tmp_path_factory.mktemp("data") / "phantoms", train=20, test=4, seed=1)
 
 
+@pytest.fixture(scope="session")
+def clean(tmp_path_factory):
+    """As many as it takes to tell what is odd among them: 60 training and 6 test images; read-only by agreement."""
+    return write_phantoms(tmp_path_factory.mktemp("data") / "clean", train=60, test=6, seed=3)
+
+
 @pytest.fixture
 def tiny():
     """A configuration that trains in seconds: the plain U-Net, narrow."""

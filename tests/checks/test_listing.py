@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 from faults import plant_faults, rows_of, write
 
@@ -7,6 +9,11 @@ from seglib.data.samples import list_samples
 from seglib.data.synthetic import write_phantoms
 from seglib.errors import InputError, Problem
 from seglib.images.reading import read_mask
+
+
+@pytest.fixture
+def copy(clean, tmp_path):
+    return shutil.copytree(clean, tmp_path / "copy")
 
 
 def test_what_is_left_out_is_not_looked_at_again(tmp_path):

@@ -12,6 +12,11 @@ from seglib.errors import InputError
 from seglib.images.reading import read_image, read_mask
 
 
+@pytest.fixture
+def copy(clean, tmp_path):
+    return shutil.copytree(clean, tmp_path / "copy")
+
+
 def pairs_of(table):
     return {(row.file, row.problem) for row in table.itertuples()}
 

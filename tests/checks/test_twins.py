@@ -3,6 +3,7 @@ import shutil
 import cv2
 import numpy as np
 import pandas as pd
+import pytest
 from faults import rows_of, write, write_grays
 
 from seglib.checks.problems import inspect_data
@@ -10,6 +11,11 @@ from seglib.checks.twins import find_twins
 from seglib.data.folds import assign_folds
 from seglib.data.samples import list_samples
 from seglib.images.reading import read_image, read_mask
+
+
+@pytest.fixture
+def copy(clean, tmp_path):
+    return shutil.copytree(clean, tmp_path / "copy")
 
 
 def test_copies_with_other_masks_are_told_so(copy):
