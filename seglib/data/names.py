@@ -1,6 +1,7 @@
 """Names of files -> which of them belong together: a mask to its image."""
 
 import re
+from collections import defaultdict
 from collections.abc import Collection, Iterable
 from itertools import takewhile
 
@@ -11,6 +12,7 @@ MASK_BESIDE = re.compile(r"_(mask|segmentation)(_\d+)?$", re.IGNORECASE)  # of a
 DRAWN_BESIDE = re.compile(
     r"_(mask|segmentation|gt|ground_?truth|anno|annotation|label|manual|predict|prediction)s?(_?\d+)?$", re.IGNORECASE
 )
+_SIDE = re.compile(r"[ _.-]*(?<![a-zA-Z])((?i:left|right))(?![a-z])")  # as in a_left, leftMask and Mask/right
 _RUNS = re.compile(r"\d+|[A-Z]?[a-z]+|[A-Z]+|.", re.DOTALL)  # neither a number nor a word is ever divided
 
 
@@ -39,6 +41,45 @@ def match_names(images: Iterable[str], masks: Iterable[str]) -> dict[str, str]:
     if len(shared) < 2 or len(shared) < min(len(by_image), len(by_mask)):
         return {}
     return {mask: by_image[key] for key, mask in by_mask.items() if key in shared}
+
+
+def drop_sides(name: str) -> str:
+    """A name without the words left and right.
+
+    Example:
+        >>> drop_sides("ManualMask/leftMask/a"), drop_sides("a_Right"), drop_sides("bright")
+        ('ManualMask/Mask/a', 'a', 'bright')
+    """
+    return _SIDE.sub("", name)
+
+
+def match_sides(images: Iterable[str], masks: Iterable[str]) -> dict[str, str]:
+    """Tell which image each mask belongs to where each image has one of its left and one of its right side.
+
+    Args:
+        images: stems of the images.
+        masks: stems of the masks, each with one of the two words more than the names of the other side.
+
+    Returns:
+        As `match_names`, of two masks for each image that has any.
+
+    Example:
+        >>> sorted(match_sides(["1", "2"], ["1_left", "1_right", "2_left", "2_right"]).items())
+        [('1_left', '1'), ('1_right', '1'), ('2_left', '2'), ('2_right', '2')]
+        >>> match_sides(["1", "2"], ["1_left", "1_right", "2_left"])
+        {}
+    """
+    images, pairs = set(images), defaultdict(list)
+    for mask in masks:
+        pairs[drop_sides(mask)].append(mask)
+    if len(pairs) < 2 or any(sorted(map(_find_side, pair)) != [["left"], ["right"]] for pair in pairs.values()):
+        return {}
+    owners = {plain: plain for plain in pairs} if pairs.keys() <= images else match_names(images, pairs)
+    return {mask: image for plain, image in owners.items() for mask in pairs[plain]}
+
+
+def _find_side(name: str) -> list[str]:
+    return [side.lower() for side in _SIDE.findall(name)]
 
 
 def find_beside(stems: Collection[str], ending: re.Pattern[str] = MASK_BESIDE) -> dict[str, str]:

@@ -10,7 +10,16 @@ import numpy as np
 import pandas as pd
 
 from seglib.data.leftovers import count_images, describe_unread, is_ours
-from seglib.data.names import DRAWN_BESIDE, MASK_BESIDE, MASK_ENDING, MASK_NUMBER, find_beside, match_names
+from seglib.data.names import (
+    DRAWN_BESIDE,
+    MASK_BESIDE,
+    MASK_ENDING,
+    MASK_NUMBER,
+    drop_sides,
+    find_beside,
+    match_names,
+    match_sides,
+)
 from seglib.data.trees import (
     KIND,
     TEST,
@@ -306,9 +315,9 @@ def _name_folder(name: str) -> str:
 
 
 def _are_one(names: Sequence[str], image: str) -> bool:
-    """Whether files are of one mask: numbered, or in a folder of their image."""
+    """Whether files are of one mask: numbered, of its two sides, or in a folder of their image."""
     folders = {_name_folder(name) for name in names}
-    stems = {MASK_NUMBER.sub(r"\1", os.path.splitext(name)[0]).lower() for name in names}
+    stems = {drop_sides(MASK_NUMBER.sub(r"\1", os.path.splitext(name)[0])).lower() for name in names}
     return folders == {image} or len(stems) == 1
 
 
@@ -324,7 +333,7 @@ def _masks_by_image(images: Files, files: Files) -> tuple[dict[str, list[str]], 
     problems: list[Problem] = []
     owners = {stem: _find_owner(stem, name, images.names) for stem, name in files.names.items()}
     if not images.names.keys() & owners.values():
-        owners |= match_names(images.names, files.names)
+        owners |= match_names(images.names, files.names) or match_sides(images.names, files.names)
     masks: dict[str, list[str]] = defaultdict(list)
     for stem, name in files.names.items():
         image = owners[stem]

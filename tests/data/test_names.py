@@ -3,7 +3,7 @@
 import pytest
 
 from seglib.checks.problems import inspect_data
-from seglib.data.names import match_names
+from seglib.data.names import match_names, match_sides
 from seglib.data.samples import list_samples
 from seglib.data.synthetic import write_phantoms
 
@@ -104,3 +104,17 @@ def test_where_some_names_pair_the_others_have_to(renamed):
     problems = inspect_data(renamed).problems
     assert (problems["problem"] == "no mask").sum() == 5
     assert (problems["problem"] == "no image").sum() == 5
+
+
+@pytest.mark.parametrize("masks", [["left/{}", "Right/{}"], ["{}_left", "{}_right"], ["LeftMask_{}", "RightMask_{}"]])
+def test_masks_of_both_sides_are_of_one_image(masks):
+    drawn = [mask.format(n) for n in ("X_1", "X_2") for mask in masks]
+    assert match_sides(["X_1", "X_2", "X_3"], drawn) == dict(zip(drawn, ["X_1", "X_1", "X_2", "X_2"], strict=True))
+    assert match_sides(["X_1", "X_2"], drawn[:3]) == {}  # a side is missing
+    assert match_sides(["X_1"], drawn[:2]) == {}  # one alone may be chance
+    assert match_sides(["a", "b"], drawn) == {}
+
+
+@pytest.mark.parametrize("masks", [["{}_left", "{}"], ["{}_upper", "{}_lower"], ["{}_left", "{}_bright"]])
+def test_what_is_not_left_and_right_may_be_two_readings(masks):
+    assert match_sides(["1", "2"], [mask.format(n) for n in (1, 2) for mask in masks]) == {}

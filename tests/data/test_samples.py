@@ -242,6 +242,22 @@ def test_where_no_mask_belongs_to_an_image_it_is_said_once(tmp_path, masks):
     assert "no pairs" not in {problem.problem for problem in pair_samples(data)[1]}
 
 
+@pytest.mark.parametrize("name", ["left/{}.png", "{}_left.png", "leftMask/{}_mask.png"])
+def test_masks_of_both_sides_are_one(tmp_path, name):
+    data = make_tree(tmp_path, ["a.png", "b.png"], [])
+    for case in ("a", "b"):
+        for side in ("left", "right"):
+            mask = data / "Train" / "Mask" / name.replace("left", side).format(case)
+            mask.parent.mkdir(exist_ok=True)
+            mask.touch()
+    samples = list_samples(data)
+    assert samples["sample_id"].tolist() == ["a", "b"]
+    first, second = samples["mask_path"][0].split("\n")
+    assert Path(first).relative_to(data) == Path(str(Path(second).relative_to(data)).replace("right", "left"))
+    mask.unlink()  # one side of b: may be a mask of another kind
+    assert [problem.problem for problem in pair_samples(data)[1]] == ["no pairs"]
+
+
 def test_an_image_in_a_format_that_is_not_read_is_named_unless_it_was_saved_anew(tmp_path):
     data = make_tree(tmp_path, ["a.nii.gz", "a.nii.png", "b.png", "c.mha"], ["a.nii.png", "b.npy", "notes.txt"])
     samples, problems = pair_samples(data)
