@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from seglib.data.names import DRAWN_BESIDE, find_beside
-from seglib.data.trees import DEPTH, TEST, TRAIN, Part, find_train, list_part, walk
+from seglib.data.trees import DEPTH, TEST, TRAIN, Part, find_test, find_train, list_part, walk
 from seglib.errors import InputError
 from seglib.images.reading import SUFFIXES
 from seglib.paths import find_folder
@@ -51,7 +51,7 @@ def _list_used(part: Part, train: Path) -> list[Path]:
 
 def _list_other(folder: Path, *, used: Collection[Path | None]) -> list[Path]:
     """Folders in one that are not used; not that of test images, of outputs, nor what is hidden."""
-    used = {*used, find_folder(folder, *TEST)}
+    used = {*used, find_folder(folder, *TEST), find_test(folder)}
     entries = [entry for entry in sorted(folder.iterdir()) if entry not in used and entry.is_dir()]
     return [entry for entry in entries if not entry.name.startswith((".", "__")) and entry.name.lower() != "outputs"]
 

@@ -26,6 +26,7 @@ from seglib.data.trees import (
     Files,
     drop_kinds,
     find_kind,
+    find_test,
     find_train,
     list_files,
     list_part,
@@ -131,7 +132,7 @@ def list_test_images(data_dir: Path) -> pd.DataFrame:
     if problems:
         raise InputError(problems[0].sentence)
     if images.empty:
-        test = find_part(data_dir, *TEST)
+        test = find_test(data_dir)
         place = (test and find_folder(test, "image")) or data_dir / "Test" / "Image"
         raise InputError(
             f"there are no test images in {place}; add some, or leave out notebook 05 (--only 01,02,03,04)"
@@ -145,7 +146,7 @@ def find_test_images(data_dir: Path) -> tuple[pd.DataFrame, list[Problem]]:
     Raises:
         InputError: if they cannot be told from their masks, `trees.refuse_truth`.
     """
-    test = find_part(data_dir, *TEST)
+    test = find_test(data_dir)
     if test is None:
         return _tabulate(data_dir, {}), []
     part = list_part(test)

@@ -7,8 +7,18 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+from seglib.data import worded
 from seglib.data.names import MASK_BESIDE
-from seglib.data.words import lies_among_masks, tells_images, tells_masks, tells_test, tells_train
+from seglib.data.words import (
+    asks_images,
+    find_word,
+    is_for_training,
+    lies_among_masks,
+    tells_images,
+    tells_masks,
+    tells_test,
+    tells_train,
+)
 from seglib.errors import InputError, Problem
 from seglib.images.dicom import is_unnamed_dicom
 from seglib.images.reading import SUFFIXES
@@ -64,7 +74,20 @@ def _is_set(folder: Path) -> bool:
 
 def has_test(data_dir: Path) -> bool:
     """Whether there is a folder for test images, be it empty."""
-    return find_part(data_dir, *TEST) is not None
+    return find_test(data_dir) is not None
+
+
+def find_test(data_dir: Path) -> Path | None:
+    """The folder of the test images: ``Test``; or where neither ``Train`` nor ``Image`` is, one such as ``imagesTs``.
+
+    Its name has a word of a test and one of images, and beside it lies one with words of a training and of images.
+    """
+    if (test := find_part(data_dir, *TEST)) or find_folder(data_dir, *TRAIN) or find_folder(data_dir, "image"):
+        return test
+    folders = [entry for entry in sorted(data_dir.iterdir()) if entry.is_dir() and not entry.name.startswith(".")]
+    found = [entry for entry in folders if asks_images(entry.name)]
+    trains = any(is_for_training(entry.name) and find_word(entry.name) == "image" for entry in folders)
+    return found[0] if len(found) == 1 and trains else None
 
 
 def list_part(part: Path, left_out: Collection[Path] = (), *, data_dir: Path | None = None) -> Part:
@@ -73,7 +96,8 @@ def list_part(part: Path, left_out: Collection[Path] = (), *, data_dir: Path | N
     Images lie in ``Image`` and masks in ``Mask``. Where one of the two is missing, or they lie in a folder for each
     case, as ``case/images/a.png`` and ``case/masks/b.png``, every file is of the kind its folder is called; and in
     a part without any folder of images, all are images that lie in none of masks. Where no mask is found so, one
-    folder called as images are, `words.tells_images`, and one called as masks are, are taken for the two.
+    folder called as images are, `words.tells_images`, and one called as masks are, are taken for the two; else what
+    words in the names of folders say, `worded.tell_pair`.
 
     Args:
         part: the folder of the training or of the test images.
@@ -91,7 +115,7 @@ def list_part(part: Path, left_out: Collection[Path] = (), *, data_dir: Path | N
             _refuse_test(images)
         return Part(images, list_files(mask_dir, left_out))
     whole = image_dir or part
-    test, depth = (find_part(whole, *TEST), DEPTH) if whole == data_dir else (None, None)
+    test, depth = (find_test(whole), DEPTH) if whole == data_dir else (None, None)
     names = list(walk(whole, left_out, skip=lambda place: place == str(test), depth=depth))
     kinds = [find_kind(name) for name in names]
     of_images = "image" if "image" in kinds else ""
@@ -99,7 +123,7 @@ def list_part(part: Path, left_out: Collection[Path] = (), *, data_dir: Path | N
     masks = [name for name, kind in zip(names, kinds, strict=True) if kind == "mask"]
     found = Part(name_files(whole, images, call=_call_alone(images)), name_files(whole, masks) if masks else None)
     if not masks and not any(map(MASK_BESIDE.search, found.images.names)):
-        found = _list_called(part, left_out) or found
+        found = _list_called(part, left_out) or _list_worded(part, found, left_out, data_dir=data_dir) or found
     if part == data_dir:
         _refuse_test(found.images)
     return found
@@ -115,6 +139,26 @@ def _list_called(part: Path, left_out: Collection[Path]) -> Part | None:
     found = Part(list_files(images[0], left_out), list_files(masks[0], left_out))
     of_images, of_masks = ({os.path.dirname(name) for name in files.names.values()} for files in found)
     return found if of_masks and of_masks <= of_images else None  # masks elsewhere may be one kind of several
+
+
+def _list_worded(part: Path, found: Part, left_out: Collection[Path], *, data_dir: Path | None) -> Part | None:
+    """The images and masks of `worded.tell_pair`; those of folders called ``Image`` are ``found`` already."""
+    pair = worded.tell_pair(list_worded(part, left_out, data_dir=data_dir))
+    if pair is None:
+        return None
+    images, plain = found.images, find_folder(part, "image") is None
+    if plain and not any(find_kind(name) for name in images.names.values()):
+        images = name_files(part, pair[0], call=worded.call_files(pair[0], alone=True).__getitem__)
+    masks = name_files(part, pair[1], call=worded.call_files(pair[1], alone=images is not found.images).__getitem__)
+    return Part(images, masks) if worded.do_pair(images.names, masks.names) else None
+
+
+def list_worded(part: Path, left_out: Collection[Path] = (), *, data_dir: Path | None = None) -> list[str]:
+    """The images below a part by their names, all kinds of them; the arguments are those of `list_part`."""
+    test, depth = (find_test(part), DEPTH) if part == data_dir else (None, None)
+    names = walk(part, left_out, skip=lambda place: place == str(test), depth=depth)
+    names = [name for name in names if os.path.splitext(name)[1].lower() in SUFFIXES]
+    return worded.drop_tests(names) if part == data_dir else names
 
 
 def refuse_truth(part: Path, found: Part) -> None:

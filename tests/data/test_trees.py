@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from seglib.data.leftovers import find_unused
 from seglib.data.samples import is_called_alike, list_masks, list_samples, list_test_images, pair_samples
 from seglib.data.trees import find_train, has_test, list_part
 from seglib.errors import InputError
@@ -246,12 +247,106 @@ def test_one_folder_of_images_and_one_of_masks_may_be_called_by_other_words(tmp_
         ["images/a.png", "images/b.png", "labels/a.png", "labels/b.png", "gt/a.png", "gt/b.png"],
         ["images/a.png", "images/b.png", "annotations/trimaps/a.png", "annotations/trimaps/b.png"],
         ["img/a.png", "original/b.png", "labels/a.png", "labels/b.png"],
-        ["images/a.png", "images/b.png", "labels-ah/a.png", "labels-ah/b.png"],
+        ["images/a.png", "images/b.png", "labels-ah/a.png", "labels-ah/b.png", "labels-vk/a.png", "labels-vk/b.png"],
+        ["images/a.png", "images/b.png", "heart masks/a.png", "lung masks/b.png"],
+        ["images/a.png", "images/b.png", "mask images/a.png", "mask images/b.png"],
+        ["PNG/img/1.png", "PNG/labels/1.png", "TIF/img/1.tif", "TIF/labels/1.tif"],
+        ["scan_1/a.png", "scan_2/b.png", "GT_1/x.png", "GT_2/y.png"],
     ],
 )
 def test_where_other_words_do_not_tell_one_pair_nothing_is_guessed(tmp_path, files):
     with pytest.raises(InputError, match=r"holds no Train/Image, but .*call the folder of the images Image"):
         list_samples(touch(tmp_path, *files))
+
+
+WORDED = {  # what is particular; files with their masks; then sample, image and mask of the first
+    "a folder for each slide": (
+        ["Slide_01/01_1.png", "Slide_02/02_1.png"],
+        ["GT_01/01_1.png", "GT_02/02_1.png"],
+        ("01_1", "Slide_01/01_1.png", "GT_01/01_1.png"),
+    ),
+    "a folder for each slide, names that repeat": (
+        ["Slide_01/1.png", "Slide_02/1.png"],
+        ["GT_01/1.png", "GT_02/1.png"],
+        ("Slide_01_1", "Slide_01/1.png", "GT_01/1.png"),
+    ),
+    "a folder for each kind of each case": (
+        [f"The images/{case}/{case}_Photo_Image/{case}.bmp" for case in ("IMD2", "NEV3")],
+        [f"The images/{case}/{case}_lesion/{case}_lesion.bmp" for case in ("IMD2", "NEV3")],
+        ("IMD2", "The images/IMD2/IMD2_Photo_Image/IMD2.bmp", "The images/IMD2/IMD2_lesion/IMD2_lesion.bmp"),
+    ),
+    "words beside Image": (
+        ["Train/COVID/images/a.png", "Train/Normal/images/a.png"],
+        ["Train/COVID/lung masks/a.png", "Train/Normal/lung masks/a.png"],
+        ("COVID", "Train/COVID/images/a.png", "Train/COVID/lung masks/a.png"),
+    ),
+    "one reader": (
+        ["stare-images/im1.ppm", "stare-images/im2.ppm"],
+        ["labels-ah/im1.ah.ppm", "labels-ah/im2.ah.ppm"],
+        ("im1", "stare-images/im1.ppm", "labels-ah/im1.ah.ppm"),
+    ),
+    "a folder for each side": (
+        ["CXR_png/X_1.png", "CXR_png/X_2.png"],
+        [f"ManualMask/{side}Mask/X_{number}.png" for number in (1, 2) for side in ("left", "right")],
+        ("X_1", "CXR_png/X_1.png", "ManualMask/leftMask/X_1.png+ManualMask/rightMask/X_1.png"),
+    ),
+    "classes inside": (
+        ["Training400/Glaucoma/g1.jpg", "Training400/Normal/n1.jpg"],
+        ["Annotation-Training400/Disc/Glaucoma/g1.bmp", "Annotation-Training400/Disc/Normal/n1.bmp"],
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("particular", WORDED)
+def test_words_in_the_names_of_folders_tell_images_from_masks(tmp_path, particular):
+    images, masks, first = WORDED[particular]
+    beside = ["The images/IMD2/IMD2_roi/IMD2_R1.bmp"] if "kind of each" in particular else []
+    data = touch(tmp_path, *images, *masks, *beside)
+    if first is None:
+        with pytest.raises(InputError, match="holds no Train/Image"):
+            list_samples(data)
+        return
+    samples = list_samples(data)
+    paths = (relative(samples[column], data) for column in ("image_path", "mask_path"))
+    found = list(zip(samples["sample_id"], *paths, strict=True))
+    assert (len(found), found[0]) == (2, first)
+    assert "roi" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("train", "masks", "test", "test_masks"),
+    [
+        ("imagesTr", "labelsTr", "imagesTs", "labelsTs"),
+        ("train_images", "train_masks", "test_images", "test_masks"),
+        ("trainval-image", "trainval-mask", "test-image", "test-mask"),
+    ],
+)
+def test_folders_that_say_both_what_they_hold_and_what_for(tmp_path, train, masks, test, test_masks):
+    files = [f"{train}/c_{number}_0000.png" for number in (1, 2)] + [f"{masks}/c_{number}.png" for number in (1, 2)]
+    data = touch(tmp_path, *files)
+    assert not has_test(data)
+    touch(data, f"{test}/c_3_0000.png", f"{test_masks}/c_3.png", "val_images/c_4.png")
+    assert list_samples(data)["sample_id"].tolist() == ["c_1_0000", "c_2_0000"]
+    assert has_test(data)
+    assert relative(list_test_images(data)["image_path"], data) == [f"{test}/c_3_0000.png"]
+    assert find_unused(data) == sorted([data / test_masks, data / "val_images"])
+    both = touch(tmp_path, "testing_images/c_5.png")
+    assert not has_test(both)  # two of one meaning
+
+
+def test_only_what_is_called_for_a_training_has_test_images_beside_it(tmp_path):
+    assert not has_test(touch(tmp_path / "a", "images_1/a.png", "test_images/a.png"))
+    assert not has_test(touch(tmp_path / "b", "train_images/a.png", "val_images/a.png"))
+    usual = touch(tmp_path / "c", "Image/a.png", "Mask/a.png", "train_images/a.png", "test_images/b.png")
+    assert not has_test(usual)
+    assert find_unused(usual) == [usual / "test_images", usual / "train_images"]
+
+
+def test_several_channels_of_one_image_are_no_pairs(tmp_path):
+    files = [f"imagesTr/c_{number}_000{channel}.png" for number in (1, 2) for channel in (0, 1)]
+    with pytest.raises(InputError, match=r"but imagesTr \(4 images\) and labelsTr \(2 images\)"):
+        list_samples(touch(tmp_path, *files, "labelsTr/c_1.png", "labelsTr/c_2.png"))
 
 
 def test_other_words_change_nothing_where_masks_are_found_without(tmp_path):
@@ -265,7 +360,7 @@ def test_truth_among_the_test_images_is_not_predicted(tmp_path):
         tmp_path / "beside", "Test/a.png", "Test/a_gt.png", "Test/b.png", "Test/b_Annotation_1.png", "Test/c_gt.png"
     )
     assert list_test_images(beside)["sample_id"].tolist() == ["a", "b", "c_gt"]
-    unclear = touch(tmp_path / "unclear", "Test/photos/a.png", "Test/Ground truth/a.png")
+    unclear = touch(tmp_path / "unclear", "Test/photos/a.png", "Test/Ground truth/x.png")
     with pytest.raises(InputError, match=r"Test/Ground truth is called as a folder of masks.*; call the one with"):
         list_test_images(unclear)
     patients = touch(tmp_path / "patients", "Test/P1/a.png", "Test/P2/a.png")

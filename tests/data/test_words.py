@@ -1,6 +1,14 @@
 import pytest
 
-from seglib.data.words import lies_among_masks, tells_images, tells_masks, tells_test, tells_train
+from seglib.data.words import (
+    find_word,
+    is_for_test,
+    lies_among_masks,
+    tells_images,
+    tells_masks,
+    tells_test,
+    tells_train,
+)
 
 
 @pytest.mark.parametrize(
@@ -34,3 +42,19 @@ def test_folders_of_images_and_masks_by_their_whole_names():
     assert not any(map(tells_masks, ["manual1", "labelsTr", "lung masks", "labels-ah", "images", ""]))
     assert lies_among_masks("P1/Ground truth/a.png")
     assert not lies_among_masks("gt.png")
+
+
+def test_words_beside_others_tell_what_a_folder_holds():
+    assert all(find_word(name) == "image" for name in ["stare-images", "IMD2_Dermoscopic_Image", "imagesTr", "2d_img"])
+    told = ["labels-ah", "ManualMask", "GT_01", "lung masks", "IMD2_lesion", "X_GroundTruth", "labelsTr", "mask-0"]
+    assert all(find_word(name) == "mask" for name in told)
+    assert not any(map(find_word, ["CXR_png", "Slide_01", "label images", "imager", "masked", "roi", ""]))
+    assert find_word("Ground Truth") == "mask"
+
+
+def test_short_words_count_only_where_a_folder_says_what_it_holds():
+    assert is_for_test("labelsTs")
+    assert not any(map(is_for_test, ["Ts", "P1_Ts", "imagests", "images_tr", "test"]))
+    assert not tells_test("P1_ts")
+    assert not tells_train("P1_Tr")
+    assert not is_for_test("train_test_images")
