@@ -46,6 +46,7 @@ KINDS = {
     "near-duplicate": Kind("warning", False),
     "label read as background": Kind("warning", False),
     "read unlike the others": Kind("warning", False),
+    "several pages": Kind("warning", False),
     "several classes": Kind("warning", False),
     "more than two values": Kind("warning", False),
     "touches the border": Kind("warning", False),

@@ -20,6 +20,7 @@ from seglib.checks.fields import find_field_of_view
 from seglib.checks.labels import judge_labels
 from seglib.checks.listing import make_table
 from seglib.checks.oddities import find_exchanged, find_inverted, find_odd_images
+from seglib.checks.pages import judge_pages
 from seglib.checks.twins import find_leaks, find_twins
 from seglib.data.folds import GROUPS_NAME, find_groups, read_folds, read_groups
 from seglib.data.leftovers import find_unused
@@ -63,6 +64,7 @@ def inspect_data(data_dir: Path, *, folds: Path | None = None) -> Findings:
     found += [
         *_tell_names(samples),
         *_tell_several(samples),
+        *judge_pages(samples, images),
         *find_field_of_view(train, unused),
         *_tell_unused(unused),
         *_judge_template(data_dir, images),

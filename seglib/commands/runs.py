@@ -140,7 +140,7 @@ def _is_fetched(data: str | None) -> bool:
 
 def check_data(data_dir: Path, *, with_test: bool) -> "pd.DataFrame":
     """The training samples, after everything that will be read was read once; stops at what cannot work."""
-    from seglib.checks import facts, fields, labels
+    from seglib.checks import facts, fields, labels, pages
     from seglib.data import leftovers, samples
     from seglib.submission import files
 
@@ -156,7 +156,7 @@ def check_data(data_dir: Path, *, with_test: bool) -> "pd.DataFrame":
     measured = facts.check_samples(train, scale=scale)
     for problem in fields.find_field_of_view(measured, unused):
         raise errors.InputError(problem.sentence)
-    for problem in labels.judge_labels(measured):
+    for problem in [*labels.judge_labels(measured), *pages.judge_pages(train, test)]:
         print(problem.sentence)
     if test is not None:
         facts.measure_test_images(test, scale=scale)

@@ -47,6 +47,13 @@ def read_dicom_header(file: BinaryIO) -> tuple[tuple[int, int], str]:
     return (dataset.Rows, dataset.Columns), "u1" if shallow or _is_windowed(dataset) else "u2"
 
 
+def count_frames(file: BinaryIO) -> int:
+    """How many frames the picture of an open DICOM file has; nothing is decoded."""
+    file.seek(0)
+    dataset = _pydicom().dcmread(file, stop_before_pixels=True, specific_tags=["NumberOfFrames"])
+    return int(dataset.get("NumberOfFrames") or 1)
+
+
 def decode_dicom(file: BinaryIO) -> np.ndarray:
     """Decode the first frame as it is meant to be seen.
 

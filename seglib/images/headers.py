@@ -19,7 +19,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from seglib.images.dicom import read_dicom_header
+from seglib.images.dicom import count_frames, read_dicom_header
 
 MAX_MEGAPIXELS = 400
 
@@ -30,6 +30,7 @@ _SIGNATURES |= {(0, b"BM"): "BMP", (0, b"GIF8"): "GIF", (8, b"WEBP"): "WebP"}
 _SIGNATURES |= {(0, b"P%d" % number): "PNM" for number in range(1, 7)}  # bitmaps, gray and colour, as text or not
 _SIGNATURES |= {(4, b"jP  \r\n\x87\n"): "JPEG 2000", (0, b"\xff\x4f\xff\x51"): "JPEG 2000"}  # in its box, or bare
 _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_NO_PAGE = 1 | 4  # bits of a TIFF's type of directory: a smaller version, a mask of transparency
 _WHOLE_NUMBERS = {3: "H", 4: "L", 16: "Q"}  # the types of TIFF entries that matter here, in the letters of struct
 
 
@@ -88,6 +89,31 @@ def read_header(file: BinaryIO) -> Header:
     return header
 
 
+def count_pages(file: BinaryIO, header: Header) -> int:
+    """How many pages of the first one's size an open file has, and at least that one; nothing is decoded.
+
+    Smaller versions of a page, and what a TIFF file calls such a version or a mask of transparency, do not count.
+
+    Args:
+        file: open, of whatever format.
+        header: what `read_header` says of it.
+    """
+    if header.kind == "DICOM":
+        return count_frames(file)
+    if header.kind != "TIFF":
+        return getattr(header.image, "n_frames", 1)
+    pages, seen = 0, set()
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data, suppress(struct.error):
+        at = _first_directory(data)
+        while at and at not in seen:  # a chain that leads back has no end
+            seen.add(at)
+            tags = _tags(data, at)
+            size = tuple((tags.get(tag) or (0, 0))[1] for tag in (257, 256))
+            pages += size == header.size and not (tags.get(254) or (0, 0))[1] & _NO_PAGE
+            at = _next_directory(data, at)
+    return max(1, pages)
+
+
 def _plain_header(file: BinaryIO, kind: str, start: bytes) -> Header:
     image = _PLUGINS[kind](file)
     exif = _png_exif(file) if kind == "PNG" else image.info.get("exif", b"").removeprefix(b"Exif\0\0")
@@ -130,18 +156,21 @@ def _tiff_header(file: BinaryIO) -> Header:
     return Header("TIFF", image, (tags[257][1], tags[256][1]), orientation, sample, by_cv2, turn_at)
 
 
-def _tags(data: bytes | mmap.mmap) -> dict[int, tuple[int, ...]]:
-    """Read the first directory of a TIFF file or an EXIF block: tag -> (place, value, ...), whole numbers only.
+def _tags(data: bytes | mmap.mmap, first: int | None = None) -> dict[int, tuple[int, ...]]:
+    """Read a directory of a TIFF file or an EXIF block: tag -> (place, value, ...), whole numbers only.
 
     An entry that points beyond the end of the data, whatever it holds, gives the empty tuple.
+
+    Args:
+        data: the file or block.
+        first: where the directory stands; None: that of the first one.
     """
+    order, word, width, counter = _layout(data)
 
     def take(form: str, at: int) -> tuple[int, ...]:
         return struct.unpack_from(order + form, data, at)
 
-    order = "<" if data[:2] == b"II" else ">"
-    word, width, counter = ("Q", 8, "Q") if take("H", 2) == (43,) else ("L", 4, "H")  # 43: BigTIFF
-    (first,) = take(word, width)
+    first = _first_directory(data) if first is None else first
     (count,) = take(counter, first)
     tags = {}
     for i in range(count):
@@ -154,3 +183,23 @@ def _tags(data: bytes | mmap.mmap) -> dict[int, tuple[int, ...]]:
         elif number and kind in _WHOLE_NUMBERS:  # of two entries with one tag the first counts, as in Pillow and cv2
             tags.setdefault(tag, (place, *take(f"{number}{_WHOLE_NUMBERS[kind]}", place)))
     return tags
+
+
+def _layout(data: bytes | mmap.mmap) -> tuple[str, str, int, str]:
+    """Order of bytes, letter and size of an offset and letter of a count of entries, in the letters of struct."""
+    order = "<" if data[:2] == b"II" else ">"
+    big = struct.unpack_from(order + "H", data, 2) == (43,)  # BigTIFF
+    return (order, "Q", 8, "Q") if big else (order, "L", 4, "H")
+
+
+def _first_directory(data: bytes | mmap.mmap) -> int:
+    order, word, width, _ = _layout(data)
+    return struct.unpack_from(order + word, data, width)[0]
+
+
+def _next_directory(data: bytes | mmap.mmap, at: int) -> int:
+    """Where the directory behind the one at a place stands; 0: there is none."""
+    order, word, width, counter = _layout(data)
+    (count,) = struct.unpack_from(order + counter, data, at)
+    end = at + struct.calcsize("<" + counter) + count * (4 + 2 * width)
+    return struct.unpack_from(order + word, data, end)[0]

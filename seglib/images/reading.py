@@ -12,7 +12,7 @@ from PIL import Image
 
 from seglib.errors import InputError
 from seglib.images.dicom import decode_dicom
-from seglib.images.headers import MAX_MEGAPIXELS, Header, read_header
+from seglib.images.headers import MAX_MEGAPIXELS, Header, count_pages, read_header
 from seglib.images.mask_files import split_files
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".jp2", ".j2k")  # in lower case
@@ -246,6 +246,19 @@ def image_size(path: str | Path) -> tuple[int, int]:
     """
     with _opened(path) as (_, header):
         return header.size[::-1] if header.orientation in range(5, 9) else header.size
+
+
+def count_file_pages(path: str | Path) -> int:
+    """How many pages a file has, of which `read_image` and `read_mask` read the first; from its headers only.
+
+    Args:
+        path: an image file; smaller versions of its first page, as thumbnails and pyramids are, do not count.
+
+    Raises:
+        InputError: as `image_size`.
+    """
+    with _opened(path) as (file, header):
+        return count_pages(file, header)
 
 
 def resize_image(image: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:

@@ -16,7 +16,7 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, SecondaryCaptu
 from seglib.data.samples import list_images, list_samples
 from seglib.errors import InputError
 from seglib.images.dicom import decode_dicom, read_dicom_header
-from seglib.images.reading import Scale, image_size, read_image, read_mask, read_resized
+from seglib.images.reading import Scale, count_file_pages, image_size, read_image, read_mask, read_resized
 from seglib.images.scales import measure_values, probe_images
 
 OTHERS = Path(pydicom.__file__).parent / "data" / "test_files"
@@ -181,6 +181,7 @@ def test_colours_palettes_and_jpeg_are_read(write):
 def test_of_several_frames_the_first_is_read():
     two = read_image(OTHERS / "SC_rgb_rle_2frame.dcm", channels=3)
     np.testing.assert_array_equal(two, read_image(OTHERS / "SC_rgb_rle.dcm", channels=3))
+    assert [count_file_pages(OTHERS / name) for name in ("SC_rgb_rle_2frame.dcm", "SC_rgb_rle.dcm")] == [2, 1]
 
 
 def test_one_picture_in_several_encodings_is_one_picture():
