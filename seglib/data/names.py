@@ -13,6 +13,7 @@ DRAWN_BESIDE = re.compile(
     r"_(mask|segmentation|gt|ground_?truth|anno|annotation|label|manual|predict|prediction)s?(_?\d+)?$", re.IGNORECASE
 )
 _SIDE = re.compile(r"[ _.-]*(?<![a-zA-Z])((?i:left|right))(?![a-z])")  # as in a_left, leftMask and Mask/right
+_ENDING = re.compile(r"[ _-](?=[^\W_]*[^\W\d_])[^\W_]+$")  # a word with letters, and perhaps numbers
 _RUNS = re.compile(r"\d+|[A-Z]?[a-z]+|[A-Z]+|.", re.DOTALL)  # neither a number nor a word is ever divided
 
 
@@ -95,6 +96,43 @@ def find_beside(stems: Collection[str], ending: re.Pattern[str] = MASK_BESIDE) -
     """
     owners = {stem: ending.sub("", stem) for stem in stems}
     return {stem: image for stem, image in owners.items() if image != stem and image in stems}
+
+
+def find_endings(stems: Collection[str]) -> dict[str, str]:
+    """What the names of further files beside each image have besides that of the image, such as `_1stHO`.
+
+    Args:
+        stems: of images and of these files.
+
+    Returns:
+        The first such file by its ending; nothing unless each image has one of every ending and no other stem is there.
+
+    Example:
+        >>> find_endings(["a", "a_1st", "a_2nd", "b", "b_1st", "b_2nd"])
+        {'_1st': 'a_1st', '_2nd': 'a_2nd'}
+        >>> find_endings(["a", "a_1st", "b"])
+        {}
+    """
+    found: dict[str, dict[str, str]] = {}
+    for stem in sorted(stems):
+        image, ending = split_ending(stem)
+        if ending and image in stems:
+            found.setdefault(ending, {})[image] = stem
+    files = {stem for owners in found.values() for stem in owners.values()}
+    images = set(stems) - files
+    whole = all(owners.keys() == images for owners in found.values())
+    return {ending: min(owners.values()) for ending, owners in found.items()} if whole else {}
+
+
+def split_ending(stem: str) -> tuple[str, str]:
+    """A stem without its last word, and that word with what is before it; "" if it is no word of letters.
+
+    Example:
+        >>> split_ending("Image_01L_1stHO"), split_ending("a_superpixels"), split_ending("a_12")
+        (('Image_01L', '_1stHO'), ('a', '_superpixels'), ('a_12', ''))
+    """
+    found = _ENDING.search(stem)
+    return (stem[: found.start()], found[0]) if found else (stem, "")
 
 
 def _keys(names: Iterable[str]) -> dict[tuple[str, ...], str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from seglib.data.leftovers import count_images, describe_unread, is_ours
+from seglib.data.leftovers import count_images, is_ours
 from seglib.data.names import (
     DRAWN_BESIDE,
     MASK_BESIDE,
@@ -19,7 +19,9 @@ from seglib.data.names import (
     find_beside,
     match_names,
     match_sides,
+    split_ending,
 )
+from seglib.data.refusals import describe_formats, describe_unread
 from seglib.data.trees import (
     KIND,
     TEST,
@@ -88,6 +90,8 @@ def pair_samples(data_dir: Path) -> tuple[pd.DataFrame, list[Problem]]:
         images, masks = _part_masks(images)
     if not masks.names and not apart:
         raise InputError(describe_unread(data_dir, train))
+    if not masks.names and not masks.problems and (told := describe_formats(train, [*images.names.values()])):
+        raise InputError(f"{masks.folder} holds no images: {told}")
     paired, problems = _masks_by_image(images, masks)
     rows = [
         (stem, os.path.join(images.folder, name), join_files(os.path.join(masks.folder, mask) for mask in paired[stem]))
@@ -102,6 +106,8 @@ def pair_samples(data_dir: Path) -> tuple[pd.DataFrame, list[Problem]]:
             beside = os.path.splitext(os.path.basename(name))[0] + "_mask"
             fact = f"has no mask in {train.name}"
             cure = f"add {stem if apart else beside}.png there or remove the image"
+            if split_ending(stem)[0] in paired:  # as superpixels are
+                cure = "if it is no image, move it out, as all of these, or leave them out (seglib check --fix-list)"
             problems.append(Problem(images.folder / name, "no mask", fact, cure))
     return _tabulate_samples(rows), problems
 

@@ -80,31 +80,3 @@ def test_a_folder_that_cannot_be_looked_into_is_none_of_ours(tmp_path, monkeypat
 
     monkeypatch.setattr("os.scandir", refuse)
     assert find_unused(data) == []
-
-
-UNREAD = {  # what is said; then files
-    "no Train/Image, but A_1 (2 images) and B_1 (1 image); call the folder of the images Image and that of "
-    "their masks Mask, or Train/Image": ["A_1/a.png", "A_1/b.png", "B_1/a.png"],
-    "but A (1 image), B (1 image), C (1 image), D (1 image), 1 more and 2 images outside of them;": [
-        *("A/1.png", "B/1.png", "C/1.png", "D/1.png", "E/1.png", "x.png", "y.png"),
-    ],
-    "but PH/P1 in it holds P1_lesion (1 image) and P1_photo (1 image);": [
-        f"PH/P{case}/P{case}_{kind}/a.png" for case in range(1, 7) for kind in ("photo", "lesion")
-    ],
-    "but PNG in it holds Outlines (1 image) and Pictures (1 image);": [
-        f"{kind}/{folder}/1.png" for kind in ("PNG", "TIF") for folder in ("Pictures", "Outlines")
-    ],
-    "train holds no folder Mask, but beside it there is train_masks (1 image); put the images into train/Image and "
-    "their masks into train/Mask": ["train/a.png", "train_masks/a.png", "test/b.png"],
-    "train/P1/a_gt.tif lies beside a.png; if it is the mask of that, call it a_mask.tif, and the others so": [
-        *("train/P1/a.png", "train/P1/a_gt.tif", "train/P2/b.png"),
-    ],
-    "holds no Train/Image, and no mask lies beside its image, called a_mask.png": ["Tissue/a.png", "Tissue/b.png"],
-}
-
-
-@pytest.mark.parametrize("said", UNREAD)
-def test_a_set_without_masks_is_told_by_what_it_holds(tmp_path, said):
-    with pytest.raises(InputError) as error:
-        pair_samples(touch(tmp_path, *UNREAD[said]))
-    assert said in str(error.value)

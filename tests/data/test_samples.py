@@ -115,6 +115,14 @@ def test_what_does_not_pair_is_named(tmp_path, images, masks, words):
         list_samples(make_tree(tmp_path, images, masks))
 
 
+def test_a_picture_beside_an_image_with_a_word_more_in_its_name_may_be_none(tmp_path):
+    names = ["a_1.png", "a_1_superpixels.png", "b.png", "b_2.png"]
+    data = make_tree(tmp_path, names, ["a_1.png", "b.png"])
+    cures = {problem.file.name: problem.cure for problem in pair_samples(data)[1]}
+    assert "leave them out (seglib check --fix-list)" in cures["a_1_superpixels.png"]
+    assert cures["b_2.png"] == "add b_2.png there or remove the image"
+
+
 def test_folders_of_patients_are_looked_into(tmp_path):
     data = make_tree(tmp_path, ["z.png"], ["z.png"])
     files = ["Train/Image/P1/s1.png", "Train/Image/P1/s2.png", "Train/Image/P2/left/s1.jpg", "Test/Image/P3/s1.png"]
