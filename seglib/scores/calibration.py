@@ -19,8 +19,8 @@ GRID = np.linspace(-1, 1, CELLS) * np.log((1 - EPSILON) / EPSILON)  # the logit 
 TEMPERATURES = (0.05, 20.0)  # beyond them a map is all certainty or all doubt
 
 DEFINITIONS = {
-    "temperature": "What the logits, ln(p / (1 - p)) of each probability p, are divided by so that the probabilities "
-    "fit best; a factor from 0.05 to 20; 1 changes nothing, above 1 the network is too certain.",
+    "temperature": "Above 1 the network is too sure of itself, below 1 too careful, and 1 changes nothing: what the "
+    "logits, ln(p / (1 - p)) of each probability p, are divided by so that they fit best, from 0.05 to 20.",
     "ece_before": "Mean distance between stated probability and observed share of foreground (expected calibration "
     "error, 20 bins), every image weighing the same; 0 to 1, lower is better.",
     "ece_after": "The same after each fold's temperature, fitted on the other folds; 0 to 1, lower is better.",

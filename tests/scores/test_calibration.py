@@ -211,3 +211,9 @@ def test_a_pair_is_described_whole_and_round_its_edge():
     whole, band = describe_pair(np.where(mask, 0.9, 0.2), mask)
     assert whole[:, 1].sum() == pytest.approx(0.16, abs=1e-6)
     assert 0.3 < band[:, 1].sum() < 0.7
+
+
+def test_what_a_temperature_says_comes_before_how_it_is_computed():
+    assert DEFINITIONS["temperature"].startswith(
+        "Above 1 the network is too sure of itself, below 1 too careful, and 1 "
+    )
