@@ -201,15 +201,7 @@ def _say_presence(summary: dict[str, Any]) -> str:
 
 
 def _say_causes(path: Path, summary: dict[str, Any]) -> list[str]:
-    """What goes with better or worse masks, a sentence for each; where nothing does, that, and why."""
-    if "images" not in summary or not path.exists():
-        return []
-    table = pd.read_csv(path)
-    real = (table["low"] > 0) | (table["high"] < 0)
-    said = [f"Where masks differ: {sentence}" for sentence in describe_causes(table[real], summary["images"])]
-    rest = [sentence.removesuffix(".") for sentence in describe_causes(table[~real], summary["images"])]
-    about = "Also looked at" if said else "What may make an image hard"
-    return [*said, f"{about}: {'; '.join(rest)}."] if rest else said
+    return describe_causes(pd.read_csv(path), summary["images"]) if "images" in summary and path.exists() else []
 
 
 def _say_rules(facts: dict[str, Any]) -> str:

@@ -167,24 +167,26 @@ def _judge(facts: dict[str, float | str], count: int) -> str:
 
 
 def describe_causes(comparison: pd.DataFrame, count: int) -> list[str]:
-    """What the causes mean, in sentences: those with a real difference, then the others in one line each kind.
+    """What goes with better or worse masks, a sentence for each cause; then one about all other causes, and why.
 
     Args:
         comparison: of ``compare_causes``.
         count: images in all.
     """
     real = (comparison["low"] > 0) | (comparison["high"] < 0)
-    sentences = []
+    said = []
     for row in comparison[real].sort_values("difference").itertuples():
-        sentences.append(
-            f"{row.cause} ({row.images} of {count} images): mean Dice {row.dice_with:.3f}, and {row.dice_without:.3f} "
-            f"without it ({row.difference:+.3f}, 95 % interval {row.low:+.3f} to {row.high:+.3f}). Of the union of "
-            f"prediction and reference {100 * row.fn_with:.0f} % is missed and {100 * row.fp_with:.0f} % added, and "
-            f"{100 * row.fn_without:.0f} % and {100 * row.fp_without:.0f} % without it."
+        said.append(
+            f"Where masks differ: {row.cause} ({row.images} of {count} images): mean Dice {row.dice_with:.3f}, and "
+            f"{row.dice_without:.3f} without it ({row.difference:+.3f}, 95 % interval {row.low:+.3f} to "
+            f"{row.high:+.3f}). Of the union of prediction and reference {100 * row.fn_with:.0f} % is missed and "
+            f"{100 * row.fp_with:.0f} % added, and {100 * row.fn_without:.0f} % and {100 * row.fp_without:.0f} % "
+            "without it."
         )
-    for verdict, rows in comparison[~real].groupby("verdict", sort=True):
-        sentences.append(f"{', '.join(rows['cause'])}: {verdict}.")
-    return sentences
+    kinds = comparison[~real].groupby("verdict", sort=True)["cause"]
+    rest = "; ".join(f"{', '.join(causes)}: {verdict}" for verdict, causes in kinds)
+    about = "Also looked at" if said else "What may make an image hard"
+    return [*said, f"{about}: {rest}."] if rest else said
 
 
 def choose_typical(scores: pd.DataFrame, *, count: int = 2) -> pd.Series:

@@ -92,11 +92,13 @@ def test_a_planted_cause_is_found_with_the_kind_of_error_it_brings():
     assert row["verdict"] == "worse with it, and the difference is real"
     first, *others = describe_causes(comparison, 12)
     assert first == (
-        "low contrast (6 of 12 images): mean Dice 0.500, and 0.900 without it (-0.400, 95 % interval "
-        f"{row['low']:+.3f} to {row['high']:+.3f}). Of the union of prediction and reference 60 % is missed and 20 % "
-        "added, and 33 % and 33 % without it."
+        "Where masks differ: low contrast (6 of 12 images): mean Dice 0.500, and 0.900 without it (-0.400, 95 % "
+        f"interval {row['low']:+.3f} to {row['high']:+.3f}). Of the union of prediction and reference 60 % is "
+        "missed and 20 % added, and 33 % and 33 % without it."
     )
-    assert others == ["nothing to find, small, large, at the border, dark lines, dark corners: no image has it."]
+    assert others == [
+        "Also looked at: nothing to find, small, large, at the border, dark lines, dark corners: no image has it."
+    ]
     better = compare_causes(table.assign(contrast=contrast[::-1]))
     assert row_of(better, "low contrast")["verdict"] == "better with it, and the difference is real"
 
@@ -106,7 +108,7 @@ def test_the_worst_cause_is_said_first():
     corners, sides = np.repeat([0, 1, 0], [5, 5, 10]), np.repeat([1, 0, 0], [5, 5, 10])
     table = make_table(20, dice=dice, dark_corners=corners, border_sides=sides)
     sentences = describe_causes(compare_causes(table), 20)
-    assert [sentence.split(" (")[0] for sentence in sentences[:1]] == ["at the border"]
+    assert [sentence.split(" (")[0] for sentence in sentences[:1]] == ["Where masks differ: at the border"]
 
 
 def test_a_cause_that_changes_nothing_may_be_chance():
@@ -125,7 +127,9 @@ def test_few_images_all_and_none_are_said_to_be_so():
     assert verdicts["small"] == "no image has it"
     assert comparison["low"].isna().all()
     assert np.isnan(row_of(comparison, "dark lines")["dice_without"])
-    assert describe_causes(comparison, 12)[0] == "dark lines: every image has it."
+    (said,) = describe_causes(comparison, 12)
+    assert said.startswith("What may make an image hard: dark lines: every image has it; nothing to find, small, ")
+    assert said.endswith("at the border, dark corners: too few images to tell.")
 
 
 @pytest.mark.parametrize("count", [1, 2])
