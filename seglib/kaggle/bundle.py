@@ -27,7 +27,16 @@ from seglib.kaggle.wheels import build_wheels
 from seglib.paths import find_runs, write_text
 from seglib.runs.notebooks import choose_notebooks, find_notebook, inject_parameters, read_manifest
 
-KEPT = ("config.json", "folds.csv", "history.csv", "masks.json", "summary.json", "scores.csv", "manifest.json")
+KEPT = (
+    "config.json",
+    "folds.csv",
+    "history.csv",
+    "masks.json",
+    "summary.json",
+    "scores.csv",
+    "causes.csv",
+    "manifest.json",
+)
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ def run(tmp_path):
         "folds.csv",
         "summary.json",
         "masks.json",
+        "causes.csv",
         "submission.csv",
         "report.html",
         "held_out.npy",
@@ -60,7 +61,13 @@ def files_in(folder):
 def test_a_trained_run_travels_without_what_only_training_needs(run, tmp_path):
     kernels = make_bundle(read_recipe(run), tmp_path / "out", only="04,05", **WHERE)
     assert [kernel.follows for kernel in kernels] == [None, None]
-    kept = ["config.json", "fold_0/checkpoints/best.ckpt", "fold_0/history.csv", "fold_1/checkpoints/best.ckpt"]
+    kept = [
+        "causes.csv",
+        "config.json",
+        "fold_0/checkpoints/best.ckpt",
+        "fold_0/history.csv",
+        "fold_1/checkpoints/best.ckpt",
+    ]
     kept += ["fold_1/history.csv", "folds.csv", "history.csv", "manifest.json", "masks.json", "summary.json"]
     assert files_in(tmp_path / "out" / "dataset") == sorted(
         ["dataset-metadata.json", "seglib.whl", "segmentation-models-pytorch.whl", *(f"run/{name}" for name in kept)]
