@@ -143,6 +143,7 @@ class _Curves:
     dice: np.ndarray
     rate: np.ndarray
     kept: int  # the epoch whose weights are
+    monitor: str  # the column that picked it
 
     @property
     def last(self) -> int:
@@ -151,6 +152,12 @@ class _Curves:
     @property
     def lowered(self) -> bool:
         return self.rate[-1] < LOWERED * self.rate.max()
+
+    def describe_kept(self, begun: int) -> str:
+        """Which epoch is kept, where the validation loss rose from the epoch ``begun`` on."""
+        if self.monitor == "val_loss" or self.kept <= begun:
+            return f"Epoch {self.kept} is kept, so nothing is lost"
+        return f"Epoch {self.kept} is kept, though the loss was rising, as its Dice is the highest"
 
 
 def diagnose(history: pd.DataFrame, monitor: str = "val_loss") -> Verdict:
@@ -171,7 +178,8 @@ def diagnose(history: pd.DataFrame, monitor: str = "val_loss") -> Verdict:
         'still improving'
     """
     arrays = (history[name].to_numpy(float) for name in NEEDED)
-    curves = _Curves(*arrays, kept=find_best_epoch(history.reset_index(drop=True), monitor))
+    kept = find_best_epoch(history.reset_index(drop=True), monitor)
+    curves = _Curves(*arrays, kept=kept, monitor=monitor)
     broken = _find_divergence(curves)
     if broken:
         return broken
@@ -290,13 +298,13 @@ def _find_rise(curves: _Curves) -> Verdict | None:
             f"Getting worse {rose}, and the training loss fell no more ({train[best]:.3g}, then {train_end:.3g})."
         )
         advice = (
-            f"Epoch {curves.kept} is kept, so nothing is lost; a lower learning_rate, or one that falls "
+            f"{curves.describe_kept(epoch)}; a lower learning_rate, or one that falls "
             "(schedule=cosine), may go on to learn, and fewer epochs spare the time."
         )
         return Verdict("getting worse", sentence, advice, evidence)
     sentence = f"Overfitting {rose}, while the training loss fell from {train[best]:.3g} to {train_end:.3g}."
     advice = (
-        f"Epoch {curves.kept} is kept, so nothing is lost; more augmentation (augment=strong), weight_decay or "
+        f"{curves.describe_kept(epoch)}; more augmentation (augment=strong), weight_decay or "
         "a smaller network may gain something."
     )
     return Verdict("overfitting", sentence, advice, evidence)
@@ -353,15 +361,19 @@ def _find_end(curves: _Curves) -> Verdict:
         "rate": float(curves.rate[-1]),
         "epochs": len(curves.epochs),
     }
-    what = f"the last {curves.last} epochs changed the validation loss by {-100 * gain:+.1f} %, to {end:.3g}"
+    what = (
+        f"the validation loss of the last {curves.last} epochs is {end:.3g} on average, {-100 * gain:+.1f} % against "
+    )
+    what += "the epochs before them"
     what += f" (chance alone can do {100 * chance:.1f} %)" if GAIN < abs(gain) <= chance else ""
     if gain > max(GAIN, chance):
-        advice = "More epochs (epochs) would have helped" + (
+        advice = f"More epochs would have helped, such as --set epochs={2 * len(curves.epochs)}" + (
             "; the schedule then stretches with them." if curves.lowered else "."
         )
         return Verdict("still improving", f"Still improving: {what}.", advice, evidence)
     if gain < -max(RISE, chance):
-        advice = f"Epoch {curves.kept} is kept, so nothing is lost; a lower learning_rate may go on to learn."
+        begun = int(curves.epochs[-curves.last - 1])
+        advice = f"{curves.describe_kept(begun)}; a lower learning_rate may go on to learn."
         return Verdict("getting worse", f"Getting worse: {what}.", advice, evidence)
     if not curves.lowered:
         advice = (

@@ -214,7 +214,7 @@ def test_an_end_that_is_worse_than_what_came_before_is_never_called_converged():
     history = pd.DataFrame({"epoch": range(1, 6), "train_loss": train, "val_loss": val, "val_dice": 0.45, "lr": rate})
     verdict = diagnose(history)
     assert verdict.kind == "getting worse"
-    assert "the last 3 epochs changed the validation loss by +24.2 %" in verdict.sentence
+    assert "the validation loss of the last 3 epochs is 1.13 on average, +24.2 % against the epochs" in verdict.sentence
     assert "Epoch 1 is kept, so nothing is lost" in verdict.advice
 
 
@@ -240,8 +240,22 @@ def test_overfitting_names_the_epoch_whose_weights_are_kept():
     history["val_dice"] = np.linspace(0.8, 0.9, 30)  # the Dice may rise while the loss does too
     verdict = diagnose(history, "val_dice")
     assert (verdict.kind, verdict.evidence["kept"]) == ("overfitting", 30)
-    assert verdict.advice.startswith("Epoch 30 is kept")
+    assert verdict.advice.startswith("Epoch 30 is kept, though the loss was rising, as its Dice is the highest;")
     assert diagnose(history).evidence["kept"] == find_best_epoch(history)
+
+
+def test_where_the_end_is_worse_than_before_it_is_said_why_an_epoch_of_it_is_kept():
+    val = [0.80984, 1.00482, 1.28488, 1.21723, 0.878366]
+    curve = {"train_loss": [0.77, 0.81, 0.58, 0.61, 0.55], "val_loss": val, "val_dice": [0.4, 0.42, 0.44, 0.46, 0.5]}
+    history = pd.DataFrame({"epoch": range(1, 6), **curve, "lr": [8e-5, 0.002, 0.0015, 0.0005, 8e-9]})
+    assert diagnose(history, "val_dice").advice.startswith("Epoch 5 is kept, though the loss was rising, as its Dice")
+    assert diagnose(history).advice.startswith("Epoch 1 is kept, so nothing is lost;")
+
+
+def test_advice_to_go_on_is_what_can_be_typed():
+    verdict = diagnose(still_improving(np.linspace(0, 1, 14), 0))
+    assert verdict.kind == "still improving"
+    assert "--set epochs=28" in verdict.advice
 
 
 def test_a_loss_that_came_back_down_has_not_diverged():
