@@ -105,6 +105,11 @@ def read_submitted(
     rows: dict[str, list[str]] = defaultdict(list)
     for stem, text in zip(match_ids(table.iloc[:, 0].str.strip(), truth), table[column], strict=True):
         rows[stem].append(blank_nothing(text))
+    if rows.keys().isdisjoint(truth):
+        raise InputError(
+            f"no row of {path} is about an image of the truth; its first column says {shorten_id(table.iloc[0, 0])!r}, "
+            f"and the first image is {min(truth)}: make a table of which the first column names the images"
+        )
     absent, unknown = sorted(truth.keys() - rows), sorted(rows.keys() - truth)
     odd = [f"no row for {shorten_id(absent[0])} ({len(absent)} such)"] if absent else []
     odd += [f"a row for {shorten_id(unknown[0])} without reference ({len(unknown)} such)"] if unknown else []

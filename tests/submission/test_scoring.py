@@ -65,7 +65,12 @@ def test_columns_beside_the_run_lengths_do_no_harm_and_choose_a_class(score):
         ("id,rle\na,\n", r"s\.csv has no row for b \(1 such\); submission and truth"),
         ("id,rle\na,\nb,\nc,\nc,\n", r"s\.csv has a row for c without reference \(1 such\); submission"),
         ("id,rle\nd,\nb,\nc,\n", r"has no row for a \(1 such\) and a row for c without reference \(2 such\);"),
-        (f"rle,id\n{'1 2 ' * 99},a\n", r"for 1 2 [1 2]{30,33}\.\.\. without reference \(1 such\)"),
+        (f"id,rle\na,\n{'1 2 ' * 99},a\n", r"for 1 2 [1 2]{30,33}\.\.\. without reference \(1 such\)"),
+        (
+            f"rle,id\n{'1 2 ' * 99},a\n",
+            r"no row of .*s\.csv is about an image .* says '1 2 [1 2]{30,33}\.\.\.', and the",
+        ),
+        ("a,b\n1,2\n3,4\n", r"its first column says '1', and the first image is a: make a table of which the first"),
         ("id,rle\na,7 1\nb,\n", "row a: a run leaves the image of 6 pixels; the mask is 2 x 3"),
         ("id,rle\n", "has a head and no rows"),
     ],
