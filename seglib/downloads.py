@@ -80,8 +80,9 @@ def _slug(name: str) -> str | None:
             raise InputError(f"{slug!r} is no competition's slug: give the last part of its address")
     elif name != "isic2016":
         near = difflib.get_close_matches(kind.lower(), ("isic2016", "kaggle"), n=1)
-        hint = f"did you mean {near[0].replace('kaggle', 'kaggle:SLUG')!r}? " if near else ""
-        raise InputError(f"there is no data set {name!r}: {hint}Known are 'isic2016' and 'kaggle:SLUG'")
+        known = "name isic2016 or kaggle:SLUG, the last part of a competition's address"
+        hint = f"did you mean {near[0].replace('kaggle', 'kaggle:SLUG')}?" if near else known
+        raise InputError(f"there is no data set {name!r}; {hint}")
     return slug or None
 
 

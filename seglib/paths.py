@@ -115,7 +115,8 @@ def _checked_data_dir(folder: Path) -> Path:
     places = (folder, find_project_root() / folder, mounts.find_mounted(folder))
     found = next((place for place in places if place and place.exists()), None)
     if found is None:
-        raise InputError(f"the data folder {folder} does not exist; check its spelling")
+        fetched = "" if len(folder.parts) > 1 else ", or name what a run can fetch: phantoms, isic2016 or kaggle:SLUG"
+        raise InputError(f"the data folder {folder} does not exist; check its spelling{fetched}")
     if not found.is_dir():
         raise InputError(f"{folder} is no folder; name the one that holds Train/Image, unpacked if it is an archive")
     return _absolute(found)

@@ -94,6 +94,10 @@ def test_bad_data_is_one_sentence_and_no_output(copy, tmp_path, stop, fault):
         (["--preset", "quik"], "there is no preset 'quik'; did you mean quick?"),
         (["--set", "epoch=3"], "there is no setting 'epoch'; did you mean epochs?"),
         (["--only", "9"], "there is no notebook '09'"),
+        (
+            ["--data", "isic2017"],
+            "isic2017 does not exist; check its spelling, or name what a run can fetch: phantoms, ",
+        ),
         (["--data", "/nowhere/at/all"], "the data folder /nowhere/at/all does not exist"),
         (["--out", "/proc/nothing/here"], "cannot write to /proc/nothing/here"),
     ],

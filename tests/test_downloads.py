@@ -393,11 +393,11 @@ def test_a_folder_that_cannot_be_made_is_named(server: Server, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("isic2106", "there is no data set 'isic2106': did you mean 'isic2016'?"),
-        ("ISIC2016", "did you mean 'isic2016'?"),
-        ("kagle:abc", "did you mean 'kaggle:SLUG'?"),
-        ("kaggle", "did you mean 'kaggle:SLUG'?"),
-        ("coco", "there is no data set 'coco': Known are 'isic2016' and 'kaggle:SLUG'"),
+        ("isic2106", "there is no data set 'isic2106'; did you mean isic2016?"),
+        ("ISIC2016", "did you mean isic2016?"),
+        ("kagle:abc", "did you mean kaggle:SLUG?"),
+        ("kaggle", "did you mean kaggle:SLUG?"),
+        ("coco", "there is no data set 'coco'; name isic2016 or kaggle:SLUG, the last"),
         ("kaggle:--help", "'--help' is no competition's slug"),
         ("kaggle:../x", "is no competition's slug"),
         ("kaggle:https://www.kaggle.com/c/abc", "give the last part of its address"),
