@@ -89,6 +89,7 @@ class Config:
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work."""
+        _check_architecture(self)
         for name, allowed in _CHOICES.items():
             _check(getattr(self, name) in allowed, self, name, f"one of {', '.join(map(str, allowed))}")
         for name, (low, high) in _RANGES.items():
@@ -100,7 +101,6 @@ class Config:
         _check(named, self, "encoder_weights", "none, imagenet, package or a .pth, .pt or .safetensors file")
         for name in ("image_size", "tile"):
             _check(getattr(self, name) % self.multiple == 0, self, name, f"a multiple of {self.multiple}")
-        _check(self.architecture == "plain" or self.encoder != "", self, "encoder", "named, such as resnet34")
         largest = self.max_image_size
         _check(not largest or largest >= self.image_size, self, "max_image_size", f"0 or {self.image_size} or more")
         _check(not self.max_steps or self.min_steps <= self.max_steps, self, "min_steps", "at most max_steps")
@@ -351,6 +351,19 @@ def _as_bool(value: Any) -> bool:
 
 _AS = {int: _as_int, float: _as_float, bool: _as_bool, str: str}
 _KIND_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+
+def _check_architecture(config: Config) -> None:
+    """Other names than ``plain`` are of smp, which knows them; all of them need an encoder."""
+    name = config.architecture
+    if name == "plain" or config.encoder:
+        return
+    if difflib.get_close_matches(name.lower(), ["plain"]):
+        raise InputError(f"architecture={name!r} cannot be; did you mean plain?")
+    raise InputError(
+        f"architecture={name!r} needs an encoder; add one, such as encoder=resnet34, or take architecture=plain, which "
+        "needs none"
+    )
 
 
 def _check(holds: bool, config: Config, name: str, wanted: str) -> None:
