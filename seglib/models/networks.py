@@ -1,5 +1,6 @@
 """Networks: our U-Net, and those of segmentation-models-pytorch behind one function."""
 
+import difflib
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
@@ -8,13 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seglib.config import Config
+from seglib.config import Config, near_miss
 from seglib.errors import InputError
 from seglib.models.weights import load_encoder_weights
 
 LEVELS = 5  # of the plain U-Net; each has twice the channels of the one above
 PRECISION_WORDS = {"32": "float32", "bf16": "bfloat16", "16": "float16"}  # the last two mixed with float32
 WIDTHS = tuple(64 * 2**level for level in range(LEVELS))  # of the seed: 64, 128, 256, 512, 1024
+ENCODERS_PAGE = "https://smp.readthedocs.io/en/latest/encoders.html"
+NEAREST = 3  # encoders named where one is unknown
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -154,16 +157,33 @@ def _build_smp(config: Config, *, hub_weights: str | None) -> nn.Module:
     try:
         return smp.create_model(config.architecture, config.encoder, encoder_weights=hub_weights, **shape)
     except (KeyError, RuntimeError) as error:
-        raise InputError(
-            f"smp has no {config.architecture} with encoder {config.encoder!r}: {_first_line(error)}"
-        ) from None
-    except Exception as error:  # the hub client raises its own types, of httpx, requests or OSError
+        raise InputError(_describe_unknown(config, error)) from None
+    except Exception as error:  # the hub client raises its own types, of httpx, requests, OSError or ValueError
+        if hub_weights is None and isinstance(error, ValueError):  # of encoders that do not fit the architecture
+            raise InputError(_describe_unknown(config, error)) from None
         if hub_weights is None:
             raise
         raise InputError(
             f"ImageNet weights of {config.encoder} could not be fetched ({type(error).__name__}); connect to the "
             "internet, give a file with encoder_weights=FILE.pth, or train from scratch with encoder_weights=none"
         ) from None
+
+
+def _describe_unknown(config: Config, error: Exception) -> str:
+    """What smp does not have, with the nearest that it has."""
+    import segmentation_models_pytorch as smp
+    import timm
+
+    architectures = [kind.__name__ for kind in smp.MODEL_ARCHITECTURES_MAPPING.values()]
+    if config.architecture.lower() not in map(str.lower, architectures):
+        return f"there is no architecture {config.architecture!r}; {near_miss(config.architecture, architectures)}"
+    prefix = "tu-" if config.encoder.startswith("tu-") else ""
+    plain = config.encoder.removeprefix(prefix).partition(".")[0]  # without the tag of its weights
+    known = timm.list_models() if prefix else smp.encoders.get_encoder_names()
+    if plain in known:
+        return f"smp has no {config.architecture} with encoder {config.encoder!r}: {_first_line(error)}"
+    near = ", ".join(prefix + name for name in difflib.get_close_matches(plain, known, n=NEAREST, cutoff=0))
+    return f"there is no encoder {config.encoder!r}; the nearest are {near}, and {ENCODERS_PAGE} lists all of them"
 
 
 def _first_line(error: Exception) -> str:

@@ -172,8 +172,22 @@ def test_normalised_subtracts_and_divides():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"encoder": "resnet99", "encoder_weights": "none"}, "resnet99"),
-        ({"architecture": "Unot", "encoder_weights": "none"}, "Unot"),
+        (
+            {"encoder": "resnet35", "encoder_weights": "none"},
+            r"^there is no encoder 'resnet35'; the nearest are \w+, resnet34, \w+, and https://\S+ lists all of them$",
+        ),
+        (
+            {"encoder": "tu-tf_efficientnet_lite9", "encoder_weights": "none"},
+            r"'tu-tf_efficientnet_lite9'; the nearest are (tu-tf_efficientnet_lite\d, ){3}and",
+        ),
+        (
+            {"architecture": "Unot", "encoder_weights": "none"},
+            r"^there is no architecture 'Unot'; did you mean Unet\?$",
+        ),
+        (
+            {"architecture": "DPT", "encoder": "resnet34", "encoder_weights": "none"},
+            r"^smp has no DPT with encoder 'resnet34': Only Timm encoders are supported",
+        ),
         ({"encoder": "resnet34", "encoder_weights": "package"}, "no installed package carries weights for resnet34"),
     ],
 )
