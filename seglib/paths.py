@@ -127,6 +127,18 @@ def _absolute(folder: Path) -> Path:
     return Path(os.path.abspath(folder))
 
 
+def take_folder(folder: Path) -> Path:
+    """The folder as it is, whether it is there or may be made.
+
+    Raises:
+        InputError: if it, or what it lies in, is a file.
+    """
+    there = next((place for place in (folder, *folder.absolute().parents) if place.exists()), folder)
+    if there.exists() and not there.is_dir():
+        raise InputError(f"{there} is a file; name a folder")
+    return folder
+
+
 def resolve_output_dir(output_dir: str | Path, *, create: bool = False) -> Path:
     """The folder of a run; a relative one lies below the project's root, or the working directory where there is none.
 
@@ -135,9 +147,9 @@ def resolve_output_dir(output_dir: str | Path, *, create: bool = False) -> Path:
         create: make it, with its sub-folders ``figures`` and ``checkpoints``.
 
     Raises:
-        InputError: if it cannot be made or written to.
+        InputError: if it is a file, or cannot be made or written to.
     """
-    folder = (find_project_root() / output_dir).resolve()
+    folder = take_folder((find_project_root() / output_dir).resolve())
     if create:
         try:
             for name in ("figures", "checkpoints"):

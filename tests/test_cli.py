@@ -192,6 +192,26 @@ def test_an_unknown_data_set_is_named(tmp_path, stop):
     assert "isic2016" in stop("get", "isic2017", "--out", tmp_path / "x")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run"],
+        ["ensemble", "a", "b"],
+        ["predict", "run", "images"],
+        ["decode", "t.csv", "images"],
+        ["get", "isic2016"],
+        ["phantoms"],
+        ["kaggle", "--push"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_an_output_folder_that_is_a_file_is_named(phantoms, tmp_path, stop, words):
+    (tmp_path / "file").write_text("mine")
+    data = ["--data", phantoms] if words[0] == "run" else []
+    assert stop(*words, *data, "--out", tmp_path / "file").endswith(f"{tmp_path}/file is a file; name a folder")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def test_the_sentence_survives_a_full_process(copy, tmp_path):
     path = first(Path(copy) / "Train/Mask")
     path.unlink()

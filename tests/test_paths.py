@@ -135,8 +135,10 @@ def test_outputs_lie_below_the_project(tmp_path, monkeypatch):
 
 def test_an_output_folder_that_cannot_be_is_said_in_words(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="cannot write to .*file/run"):
-        paths.resolve_output_dir(tmp_path / "file" / "run", create=True)
+    for folder in ("file", "file/run"):
+        with pytest.raises(InputError, match=f"^{tmp_path}/file is a file; name a folder$"):
+            paths.resolve_output_dir(tmp_path / folder)
+    assert paths.take_folder(tmp_path / "new" / "run") == tmp_path / "new" / "run"
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path):

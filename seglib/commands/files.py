@@ -18,7 +18,11 @@ def predict(arguments: argparse.Namespace) -> None:
     from seglib.models import checkpoints
     from seglib.prediction import folders, rules
 
-    run, out, rank = Path(arguments.run).absolute(), Path(arguments.out).absolute(), ranks.find_rank()
+    run, out, rank = (
+        Path(arguments.run).absolute(),
+        paths.take_folder(Path(arguments.out).absolute()),
+        ranks.find_rank(),
+    )
     if not run.is_dir():
         raise errors.InputError(f"there is no folder {run}; name that of a run")
     source = Path(arguments.images)
@@ -72,7 +76,7 @@ def decode(arguments: argparse.Namespace) -> None:
     from seglib.submission import decoding
 
     how = {"column": arguments.column, "where": _parse_where(arguments.where), "rest_empty": arguments.rest_empty}
-    out = Path(arguments.out).absolute()
+    out = paths.take_folder(Path(arguments.out).absolute())
     found = decoding.decode_masks(Path(arguments.table), Path(arguments.images), out, **how, **_name_order(arguments))
     print(f"masks       {out}: {found.masks}, of which {found.empty} are empty")
     if found.others:

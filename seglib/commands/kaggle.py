@@ -3,14 +3,14 @@
 import argparse
 from pathlib import Path
 
-from seglib import errors
+from seglib import errors, paths
 
 
 def kaggle(arguments: argparse.Namespace) -> int:
     """Bundle, send, watch and fetch, as far as asked for; gives 1 where a kernel failed."""
     from seglib.kaggle import client, kernels
 
-    out = Path(arguments.out).absolute()
+    out = paths.take_folder(Path(arguments.out).absolute())
     if arguments.run or arguments.preset or arguments.set:
         _bundle(arguments, out)
     elif not (arguments.push or arguments.status or arguments.fetch):

@@ -26,13 +26,12 @@ def get(arguments: argparse.Namespace) -> None:
     """A data set that others have published, fetched."""
     from seglib import downloads
 
-    print(downloads.get_data(arguments.name, Path(arguments.out)))
+    print(downloads.get_data(arguments.name, paths.take_folder(Path(arguments.out))))
 
 
 def phantoms(arguments: argparse.Namespace) -> None:
     """A data set that is made up."""
     from seglib.data import synthetic
 
-    print(
-        synthetic.write_phantoms(Path(arguments.out), train=arguments.train, test=arguments.test, seed=arguments.seed)
-    )
+    out = paths.take_folder(Path(arguments.out))
+    print(synthetic.write_phantoms(out, train=arguments.train, test=arguments.test, seed=arguments.seed))

@@ -16,6 +16,7 @@ from seglib.data.fingerprints import fingerprint_data
 from seglib.data.samples import list_samples, list_test_images
 from seglib.errors import InputError
 from seglib.images.mask_files import list_files
+from seglib.paths import take_folder
 from seglib.runs.notebooks import check_output, choose_notebooks, read_manifest
 
 KEYS = ("data", "out", "preset", "set", "grid", "only")
@@ -66,7 +67,7 @@ def read_grid(path: Path) -> Grid:
     _check_axes(path, fixed, axes)
     only = asked.get("only")
     choose_notebooks(None if only is None else str(only))
-    out = Path(str(asked.get("out") or f"outputs/{path.stem}")).absolute()
+    out = take_folder(Path(str(asked.get("out") or f"outputs/{path.stem}")).absolute())
     preset = str(asked.get("preset") or "baseline")
     cells: dict[str, Cell] = {}
     for values in itertools.product(*axes.values()):

@@ -24,7 +24,7 @@ from seglib.kaggle.kernels import (
     plan_kernels,
 )
 from seglib.kaggle.wheels import build_wheels
-from seglib.paths import find_runs, write_text
+from seglib.paths import find_runs, take_folder, write_text
 from seglib.runs.notebooks import choose_notebooks, find_notebook, inject_parameters, read_manifest
 
 KEPT = (
@@ -178,8 +178,7 @@ def _last_checkpoints(run: Path | None) -> list[Path]:
 
 def _clear(out: Path) -> None:
     """Make room for a bundle; what is not one of ours is left alone."""
-    if not out.is_dir() and out.exists():
-        raise InputError(f"{out} is a file; name a folder")
+    take_folder(out)
     ours = (out / DATASET / "dataset-metadata.json").exists() or not out.exists() or not any(out.iterdir())
     if not ours:
         raise InputError(f"{out} holds something else; choose another folder for --out")

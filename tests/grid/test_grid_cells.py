@@ -101,6 +101,12 @@ def test_a_file_that_holds_no_grid_is_named(tmp_path, content):
         cells.read_grid(tmp_path / "grid.yaml")
 
 
+def test_a_folder_of_the_cells_that_is_a_file_is_named(tmp_path, read):
+    (tmp_path / "out").touch()
+    with pytest.raises(InputError, match="out is a file; name a folder"):
+        read(SIX)
+
+
 def finish(cell, *, finished="now", names=("02_training", "04_evaluation"), **settings):
     """The traces of a finished run."""
     cell.folder.mkdir(parents=True, exist_ok=True)
