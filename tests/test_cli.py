@@ -192,6 +192,14 @@ def test_an_unknown_data_set_is_named(tmp_path, stop):
     assert "isic2016" in stop("get", "isic2017", "--out", tmp_path / "x")
 
 
+def test_a_folder_without_training_images_is_told_by_that_alone(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert main(["run", "--data", str(tmp_path / "empty"), "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "holds no Train/Image" in said.err
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -109,11 +109,15 @@ def compare(arguments: argparse.Namespace) -> None:
 
 
 def _look_for_test(data_dir: Path, only: str | None = None) -> bool:
-    """Whether there is a folder for test images; where not, and all notebooks are meant, it is said what follows."""
-    from seglib.data import trees
+    """Whether there is a folder for test images; where not, and all notebooks are meant, it is said what follows.
+
+    A folder that holds no training images either is not what was meant, so these are looked for first.
+    """
+    from seglib.data import samples, trees
 
     found = trees.has_test(data_dir)
     if not found and only is None:
+        samples.list_samples(data_dir)
         print(f"{data_dir} holds no folder Test, so nothing is predicted for submission: 05_submission is left out")
     return found
 
