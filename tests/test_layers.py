@@ -23,7 +23,7 @@ ALLOWED = {
     "scores": {"data", "errors", "images", "machine"},
     "training": {"batches", "config", "data", "errors", "machine", "models", "paths", "scores"},
     "submission": {"data", "errors", "images", "machine", "paths", "scores"},
-    "checks": {"data", "errors", "images", "machine", "submission"},
+    "checks": {"data", "errors", "images", "machine", "paths", "submission"},
     "prediction": {
         "checks",
         "config",

@@ -13,6 +13,7 @@ MUCH_BETTER = 0.2  # of the mean Dice in the other direction
 
 def predict(arguments: argparse.Namespace) -> None:
     """Masks for a folder of any images."""
+    from seglib.checks import outputs
     from seglib.data import samples
     from seglib.machine import ranks
     from seglib.models import checkpoints
@@ -25,6 +26,7 @@ def predict(arguments: argparse.Namespace) -> None:
     )
     if not run.is_dir():
         raise errors.InputError(f"there is no folder {run}; name that of a run")
+    outputs.refuse_among_images(out)
     source = Path(arguments.images)
     images, masks = samples.list_images_below(source, out)
     if masks:
@@ -73,10 +75,12 @@ def score(arguments: argparse.Namespace) -> None:
 
 def decode(arguments: argparse.Namespace) -> None:
     """The masks of a table of run lengths, as files."""
+    from seglib.checks import outputs
     from seglib.submission import decoding
 
     how = {"column": arguments.column, "where": _parse_where(arguments.where), "rest_empty": arguments.rest_empty}
     out = paths.take_folder(Path(arguments.out).absolute())
+    outputs.refuse_among_images(out)
     found = decoding.decode_masks(Path(arguments.table), Path(arguments.images), out, **how, **_name_order(arguments))
     print(f"masks       {out}: {found.masks}, of which {found.empty} are empty")
     if found.others:

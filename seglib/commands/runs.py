@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 def run(arguments: argparse.Namespace) -> None:
     """Notebooks in order, from images to a submission and a report; a process that another one leads only trains."""
+    from seglib.checks import outputs
     from seglib.data import fingerprints
     from seglib.images import mask_files
     from seglib.machine import ranks
@@ -24,8 +25,9 @@ def run(arguments: argparse.Namespace) -> None:
     if ranks.find_rank().index > 0:
         return _join(names, paths.resolve_output_dir(Path(arguments.out).absolute()))
     data_dir = paths.find_data_dir(_fetch_if_named(arguments.data))
-    names = notebooks.choose_notebooks(arguments.only, with_test=_look_for_test(data_dir, arguments.only))
     output_dir = paths.resolve_output_dir(Path(arguments.out).absolute())
+    outputs.refuse_among_data(output_dir, data_dir)
+    names = notebooks.choose_notebooks(arguments.only, with_test=_look_for_test(data_dir, arguments.only))
     train = check_data(data_dir, with_test="05_submission" in names)
     data_hash = fingerprints.fingerprint_data(mask_files.list_files(train))
     notebooks.check_output(output_dir, preset=arguments.preset, settings=settings, data_hash=data_hash)
@@ -48,6 +50,7 @@ def _join(names: Sequence[str], output_dir: Path) -> None:
 
 def grid(arguments: argparse.Namespace) -> None:
     """Every combination of settings that a file asks for."""
+    from seglib.checks import outputs
     from seglib.grid import cells, run
 
     if arguments.workers is not None and (arguments.scheduler or arguments.workers < 1):
@@ -58,11 +61,13 @@ def grid(arguments: argparse.Namespace) -> None:
     if arguments.dry_run:
         if not _is_fetched(asked.data):
             data_dir = paths.find_data_dir(asked.data)
+            outputs.refuse_among_data(asked.out, data_dir)
             asked = cells.fit_to_data(asked, with_test=_look_for_test(data_dir, asked.only))
             cells.check_cells(asked, data_dir)
         print(cells.describe_plan(asked))
         return
     data_dir = paths.find_data_dir(_fetch_if_named(asked.data))
+    outputs.refuse_among_data(asked.out, data_dir)
     asked = cells.fit_to_data(asked, with_test=_look_for_test(data_dir, asked.only))
     where = {"scheduler": arguments.scheduler, "workers": arguments.workers}
     failed = run.run_grid(asked, data_dir, **where, say=lambda line: print(line, flush=True))
@@ -73,6 +78,7 @@ def grid(arguments: argparse.Namespace) -> None:
 
 def ensemble(arguments: argparse.Namespace) -> None:
     """Several runs as one."""
+    from seglib.checks import outputs
     from seglib.data import fingerprints
     from seglib.images import mask_files
     from seglib.runs import ensembles, notebooks
@@ -81,6 +87,7 @@ def ensemble(arguments: argparse.Namespace) -> None:
     first = ensembles.make_ensemble([Path(run).absolute() for run in arguments.runs], output_dir)
     facts = {name: first[name] for name in ("preset", "settings", "data_hash")}
     data_dir = paths.find_data_dir(_fetch_if_named(arguments.data or first["data_dir"]))
+    outputs.refuse_among_data(output_dir, data_dir)
     with_test = _look_for_test(data_dir)
     names = notebooks.choose_notebooks("03,04,05" if with_test else "03,04")
     train = check_data(data_dir, with_test=with_test)
