@@ -3,8 +3,9 @@
 import pandas as pd
 from PIL import Image
 
+from seglib.checks.listing import KINDS
 from seglib.checks.pages import judge_pages
-from seglib.checks.problems import KINDS, inspect_data
+from seglib.checks.problems import inspect_data
 from seglib.data.synthetic import write_phantoms
 
 
