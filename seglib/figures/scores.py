@@ -83,7 +83,7 @@ def plot_rules(sensitivity: Sequence[dict], chosen: dict) -> Figure:
     """Mean Dice against the threshold, by what is done after it; the chosen rules are ringed.
 
     Args:
-        sensitivity: of ``rules.describe_rules``: for each candidate its rules, ``dice`` and ``standard_error``.
+        sensitivity: of ``choice.describe_rules``: for each candidate its rules, ``dice`` and ``standard_error``.
         chosen: the rules that are used: ``threshold``, ``fill_holes``, ``smallest_area``, ``largest_only``,
             ``smallest_core``.
     """
