@@ -7,7 +7,8 @@ import numpy as np
 
 from seglib.checks.problems import inspect_data
 from seglib.data.samples import list_samples, list_test_images
-from seglib.images.reading import read_image, read_mask
+from seglib.images.masks import read_mask
+from seglib.images.reading import read_image
 
 
 def plant_faults(data):

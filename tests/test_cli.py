@@ -16,7 +16,7 @@ from seglib import cli
 from seglib.cli import main
 from seglib.commands.runs import check_data
 from seglib.data.samples import list_masks
-from seglib.images.reading import read_mask
+from seglib.images.masks import read_mask
 from seglib.models.networks import build_model
 from seglib.prediction.rules import MaskRules
 from seglib.submission.files import write_submission

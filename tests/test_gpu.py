@@ -8,7 +8,7 @@ from torch._dynamo.utils import counters
 
 from seglib.batches.augmentation import Drawer, make_strong_transform
 from seglib.batches.warps import augment_batch, merge_draws
-from seglib.images.reading import read_mask
+from seglib.images.masks import read_mask
 from seglib.models.checkpoints import load_checkpoint
 from seglib.prediction.probabilities import predict_probabilities
 from seglib.training.averaging import MovingAverage

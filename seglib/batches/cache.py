@@ -14,7 +14,8 @@ import pandas as pd
 from seglib.data.fingerprints import digest_known_files
 from seglib.errors import InputError, Problem
 from seglib.images.mask_files import first_file, list_files, split_files
-from seglib.images.reading import Scale, image_size, read_mask, read_resized, resize_mask
+from seglib.images.masks import read_mask, resize_mask
+from seglib.images.reading import Scale, image_size, read_resized
 from seglib.machine.ahead import map_on_cores
 from seglib.machine.progress import track
 from seglib.machine.scratch import create_array

@@ -17,7 +17,8 @@ from seglib.checks.duplicates import SIDE, group_near_duplicates, make_thumbnail
 from seglib.checks.labels import describe_labels
 from seglib.errors import InputError, Problem
 from seglib.images.mask_files import first_file, split_files
-from seglib.images.reading import Scale, read_image, read_mask_levels
+from seglib.images.masks import read_mask_levels
+from seglib.images.reading import Scale, read_image
 from seglib.images.scales import Values, choose_scale, measure_values
 from seglib.images.traits import describe_colours, describe_image, describe_mask, is_gray
 from seglib.machine.ahead import map_on_cores

@@ -10,7 +10,7 @@ import pandas as pd
 
 from seglib.errors import Problem
 from seglib.images.mask_files import first_file, split_files
-from seglib.images.reading import read_mask_colours
+from seglib.images.masks import read_mask_colours
 
 FILLED = 0.5  # of the area of the foreground; one value of the background that covers as much is no smoothed edge
 MAJOR = 0.05  # share of a mask's foreground from which on a colour is one of its own; less lies at edges
@@ -23,7 +23,7 @@ def describe_labels(path: str, plane: np.ndarray, background_top: float) -> dict
 
     Args:
         path: of the mask, as in a table of samples.
-        plane: its values, of `reading.read_mask_levels`.
+        plane: its values, of `masks.read_mask_levels`.
         background_top: the largest that still is background.
 
     Returns:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from seglib.checks.duplicates import find_pairs, iterate_pairs
 from seglib.errors import InputError, Problem
-from seglib.images.reading import read_mask
+from seglib.images.masks import read_mask
 
 
 def find_twins(images: pd.DataFrame) -> list[Problem]:

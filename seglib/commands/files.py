@@ -54,20 +54,20 @@ def predict(arguments: argparse.Namespace) -> None:
 
 def score(arguments: argparse.Namespace) -> None:
     """Dice and IoU of anybody's submission."""
-    from seglib.images import reading
+    from seglib.images import masks
     from seglib.scores import summaries
     from seglib.submission import scoring
 
     truth = scoring.list_truth(Path(arguments.truth))
     rows = {"column": arguments.column, "where": _parse_where(arguments.where)}
     submitted = scoring.read_submitted(Path(arguments.submission), truth, **rows, **_name_order(arguments))
-    scores = scoring.score_submission(submitted, truth, reading.read_mask)
+    scores = scoring.score_submission(submitted, truth, masks.read_mask)
     summary = summaries.summarise_scores(scores)
     for name, text in summaries.describe_scores(summary).items():
         print(f"{text}\n    {summaries.DEFINITIONS[name]}")
     if arguments.json:
         paths.write_text(Path(arguments.json), json.dumps(summary, indent=2) + "\n")
-    ours, theirs = scoring.compare_directions(submitted, truth, reading.read_mask)
+    ours, theirs = scoring.compare_directions(submitted, truth, masks.read_mask)
     if theirs >= ours + MUCH_BETTER:
         other = _name_other_direction(arguments)
         print(f"look: {other}, the Dice of the first images is {theirs:.4f} instead of {ours:.4f}")

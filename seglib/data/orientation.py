@@ -13,7 +13,8 @@ from seglib.config import Config
 from seglib.data.fingerprints import fingerprint_rows, read_measured, write_measured
 from seglib.data.samples import spread_samples
 from seglib.images.mask_files import split_files
-from seglib.images.reading import Scale, read_mask, read_resized
+from seglib.images.masks import read_mask
+from seglib.images.reading import Scale, read_resized
 from seglib.machine.ahead import map_on_cores
 from seglib.machine.progress import track
 

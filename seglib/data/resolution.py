@@ -13,7 +13,8 @@ from seglib.config import Config
 from seglib.data.fingerprints import fingerprint_rows, read_measured, write_measured
 from seglib.data.samples import spread_samples
 from seglib.images.mask_files import first_file, split_files
-from seglib.images.reading import image_size, read_mask, resize_image
+from seglib.images.masks import read_mask
+from seglib.images.reading import image_size, resize_image
 from seglib.machine.ahead import map_on_cores
 from seglib.machine.progress import track
 

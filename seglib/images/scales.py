@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from seglib.errors import InputError
-from seglib.images.reading import Scale, are_gray, looks_gray, read_deep, read_mask
+from seglib.images.masks import read_mask
+from seglib.images.reading import Scale, are_gray, looks_gray, read_deep
 
 WHITES = (255, 1023, 4095, 16383, 65535, 2**32 - 1)  # of 8, 10, 12, 14, 16 and 32 bits
 HOT = 1e-3  # share of a file's values that may be above white: hot pixels; or below black

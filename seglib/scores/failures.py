@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from seglib.images.reading import Scale, read_image, read_mask
+from seglib.images.masks import read_mask
+from seglib.images.reading import Scale, read_image
 from seglib.machine.ahead import map_on_cores
 from seglib.machine.progress import track
 from seglib.scores.difficulty import BLACK, measure_difficulty

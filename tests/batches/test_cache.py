@@ -11,7 +11,8 @@ from seglib.batches.cache import build_cache
 from seglib.data import fingerprints
 from seglib.data.samples import list_samples
 from seglib.errors import InputError
-from seglib.images.reading import Scale, read_image, read_mask, resize_image, resize_mask
+from seglib.images.masks import read_mask, resize_mask
+from seglib.images.reading import Scale, read_image, resize_image
 
 SIZE = {"size": 32, "channels": 3, "scale": Scale(0, 255)}
 

@@ -10,7 +10,8 @@ from seglib.checks.duplicates import make_thumbnail
 from seglib.checks.facts import find_scale, measure_samples, measure_test_images
 from seglib.data.samples import list_samples, list_test_images
 from seglib.errors import InputError
-from seglib.images.reading import Scale, read_image, read_mask
+from seglib.images.masks import read_mask
+from seglib.images.reading import Scale, read_image
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from seglib.data.leftovers import find_unused
 from seglib.data.samples import list_samples
 from seglib.data.synthetic import write_phantoms
 from seglib.errors import InputError
-from seglib.images.reading import read_mask
+from seglib.images.masks import read_mask
 
 
 @pytest.fixture

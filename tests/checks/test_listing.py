@@ -8,7 +8,7 @@ from seglib.checks.problems import inspect_data
 from seglib.data.samples import list_samples
 from seglib.data.synthetic import write_phantoms
 from seglib.errors import InputError, Problem
-from seglib.images.reading import read_mask
+from seglib.images.masks import read_mask
 
 
 @pytest.fixture

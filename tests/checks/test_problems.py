@@ -9,7 +9,8 @@ from seglib.checks.problems import inspect_data, refuse_errors
 from seglib.data.samples import list_samples
 from seglib.data.synthetic import write_phantoms
 from seglib.errors import InputError
-from seglib.images.reading import read_image, read_mask
+from seglib.images.masks import read_mask
+from seglib.images.reading import read_image
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from seglib.checks.problems import inspect_data
 from seglib.checks.twins import find_twins
 from seglib.data.folds import assign_folds
 from seglib.data.samples import list_samples
-from seglib.images.reading import read_image, read_mask
+from seglib.images.masks import read_mask
+from seglib.images.reading import read_image
 
 
 @pytest.fixture

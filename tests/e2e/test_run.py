@@ -13,7 +13,8 @@ import papermill
 import pytest
 
 from seglib.data.samples import list_test_images
-from seglib.images.reading import image_size, read_mask
+from seglib.images.masks import read_mask
+from seglib.images.reading import image_size
 from seglib.scores.summaries import DEFINITIONS
 from seglib.submission.files import check_submission, read_submission
 from seglib.submission.run_lengths import decode_rle

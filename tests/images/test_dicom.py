@@ -16,7 +16,8 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, SecondaryCaptu
 from seglib.data.samples import list_images, list_samples
 from seglib.errors import InputError
 from seglib.images.dicom import decode_dicom, read_dicom_header
-from seglib.images.reading import Scale, count_file_pages, image_size, read_image, read_mask, read_resized
+from seglib.images.masks import read_mask
+from seglib.images.reading import Scale, count_file_pages, image_size, read_image, read_resized
 from seglib.images.scales import measure_values, probe_images
 
 OTHERS = Path(pydicom.__file__).parent / "data" / "test_files"

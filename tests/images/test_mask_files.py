@@ -20,7 +20,8 @@ from seglib.data.resolution import prepare_sizes
 from seglib.data.samples import list_masks, list_samples, pair_samples
 from seglib.errors import InputError
 from seglib.images.mask_files import first_file, join_files, list_files, split_files
-from seglib.images.reading import Scale, read_mask, read_mask_levels
+from seglib.images.masks import read_mask, read_mask_levels
+from seglib.images.reading import Scale
 from seglib.submission.run_lengths import encode_rle
 from seglib.submission.scoring import read_submitted, score_submission
 from seglib.training.orders import Order, read_order, write_order

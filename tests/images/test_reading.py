@@ -11,17 +11,8 @@ from PIL import Image, ImageFile, ImageOps
 from seglib.data.synthetic import draw_phantom
 from seglib.errors import InputError
 from seglib.images import reading
-from seglib.images.reading import (
-    SPARE,
-    SUFFIXES,
-    Scale,
-    image_size,
-    read_image,
-    read_mask,
-    read_resized,
-    resize_image,
-    resize_mask,
-)
+from seglib.images.masks import read_mask, resize_mask
+from seglib.images.reading import SPARE, SUFFIXES, Scale, image_size, read_image, read_resized, resize_image
 from seglib.images.scales import measure_values, probe_images
 
 pytestmark = pytest.mark.filterwarnings("error")  # no warning of Pillow's reaches the user
@@ -949,14 +940,14 @@ def root_mean_square(one, other):
 @pytest.fixture
 def decoded_sizes(monkeypatch):
     """(height, width) of what was decoded, in the order of the calls."""
-    sizes, decode = [], reading._decode
+    sizes, decode = [], reading.decode_image
 
     def watch(path, **options):
         pixels, kind = decode(path, **options)
         sizes.append(pixels.shape[:2])
         return pixels, kind
 
-    monkeypatch.setattr(reading, "_decode", watch)
+    monkeypatch.setattr(reading, "decode_image", watch)
     return sizes
 
 

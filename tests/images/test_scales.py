@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from seglib.checks.facts import find_scale
-from seglib.images.reading import Scale, are_gray, read_image, read_mask, read_mask_levels
+from seglib.images.masks import read_mask, read_mask_levels
+from seglib.images.reading import Scale, are_gray, read_image
 from seglib.images.scales import STEPS, Values, choose_scale, measure_values, probe_images
 
 

@@ -17,7 +17,8 @@ import torch
 from seglib.config import make_config
 from seglib.data.samples import list_images
 from seglib.errors import InputError
-from seglib.images.reading import Scale, image_size, read_image, read_mask, resize_image
+from seglib.images.masks import read_mask
+from seglib.images.reading import Scale, image_size, read_image, resize_image
 from seglib.machine.ranks import Rank
 from seglib.models.checkpoints import load_members
 from seglib.models.networks import build_model, scale_images

@@ -5,7 +5,7 @@ import pytest
 
 from seglib.cli import main
 from seglib.errors import InputError
-from seglib.images.reading import read_mask
+from seglib.images.masks import read_mask
 from seglib.submission.decoding import Decoded, Joined, decode_masks
 from seglib.submission.run_lengths import decode_rle, decode_runs, encode_rle, make_absolute, seem_relative
 

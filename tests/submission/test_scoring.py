@@ -4,7 +4,7 @@ import pytest
 
 from seglib.cli import main
 from seglib.errors import InputError
-from seglib.images.reading import read_mask
+from seglib.images.masks import read_mask
 from seglib.submission.run_lengths import encode_rle
 from seglib.submission.scoring import compare_directions, read_submitted, score_submission
 
