@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from test_warps import disc, picture, tensors
+from pictures import disc, picture, tensors
 from torch._dynamo.utils import counters
 
 from seglib.batches.augmentation import Drawer, make_strong_transform

@@ -1,24 +1,11 @@
 import albumentations as A  # noqa: N812
-import cv2
 import numpy as np
 import pytest
 import torch
+from pictures import disc, picture, tensors
 
 from seglib.batches.augmentation import EDGE, Drawer, augment_pair, make_strong_transform, make_transform
 from seglib.batches.warps import augment_batch, merge_draws
-
-SIZE = 96
-
-
-def picture(channels=3, size=SIZE):
-    """Smooth blobs of every colour, as a photograph has them: interpolation of noise would compare nothing."""
-    noise = np.random.default_rng(0).integers(256, size=(size // 8, size // 8, channels), dtype=np.uint8)
-    return cv2.resize(noise, (size, size), interpolation=cv2.INTER_CUBIC).reshape(size, size, channels)
-
-
-def disc(size=SIZE):
-    y, x = np.indices((size, size))
-    return ((x - 0.4 * size) ** 2 + (y - 0.55 * size) ** 2 < (0.3 * size) ** 2).astype(np.uint8)
 
 
 def by_both(steps, seed, channels=3):
@@ -28,11 +15,6 @@ def by_both(steps, seed, channels=3):
     draws = merge_draws([Drawer(A.Compose(steps())).draw(image, seed)])
     ours = augment_batch({**tensors([image], [mask]), "draws": draws})
     return theirs, (ours["image"][0].permute(1, 2, 0).numpy(), ours["mask"][0, 0].numpy())
-
-
-def tensors(images, masks):
-    image = torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).copy())
-    return {"image": image, "mask": torch.from_numpy(np.stack(masks)[:, None])}
 
 
 EXACT = {
