@@ -100,7 +100,7 @@ def u16(rows):
     return np.array(rows, np.uint16)
 
 
-DICOM = {".dcm", ".dicom"}  # tests/test_dicom.py
+DICOM = {".dcm", ".dicom"}  # tests/images/test_dicom.py
 
 
 def test_these_formats_are_read():
