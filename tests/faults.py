@@ -12,7 +12,7 @@ from seglib.images.reading import read_image
 
 
 def plant_faults(data):
-    """Plant 35 faults of 14 kinds in the folder ``data``; give the pairs (file, problem) that must be found."""
+    """Plant 34 faults in the folder ``data``; give the 35 pairs (file, problem) that must be found, as one has two."""
     samples, test = list_samples(data), list_test_images(data)
     shares = [read_mask(path).mean() for path in samples["mask_path"]]
     sides = [touches_border(read_mask(path)) for path in samples["mask_path"]]
