@@ -5,14 +5,7 @@ import pytest
 from seglib.training.history import find_best_epoch
 from seglib.training.verdicts import diagnose, estimate_noise, recommend_patience
 
-ROWS = {
-    "epoch": [1, 2, 3, 4],
-    "train_loss": [0.6, 0.4, 0.3, 0.2],
-    "val_loss": [0.5, 0.3, 0.3, 0.4],
-    "val_dice": [0.6, 0.8, 0.9, 0.85],
-    "lr": [1e-4, 1e-4, 5e-5, 2.5e-5],
-    "seconds": [60, 60, 30, 30],
-}
+FALL = np.linspace(0.6, 0.3, 4)
 
 
 # Curves made for each verdict: x runs from 0 to 1; the noise is a hundredth of the level where nothing else is said.
@@ -152,8 +145,8 @@ def test_a_training_loss_that_begins_at_nothing_breaks_nothing():
 
 
 def test_one_epoch_is_one():
-    assert "Too short to tell: 1 epoch." in diagnose(pd.DataFrame(ROWS).head(1)).sentence
-    assert "Too short to tell: 2 epochs." in diagnose(pd.DataFrame(ROWS).head(2)).sentence
+    assert "Too short to tell: 1 epoch." in diagnose(make_history(FALL, FALL).head(1)).sentence
+    assert "Too short to tell: 2 epochs." in diagnose(make_history(FALL, FALL).head(2)).sentence
 
 
 def test_overfitting_names_the_epoch_whose_weights_are_kept():
