@@ -12,6 +12,7 @@ import pandas as pd
 from seglib.prediction.probabilities import average_maps
 from seglib.prediction.rules import MaskRules, make_mask
 from seglib.scores.metrics import dice_of_counts
+from seglib.scores.tables import tabulate_numbers
 
 MEASURES = {  # the column of a table -> what it is called
     "agreement": "mean Dice between the masks of two networks",
@@ -28,6 +29,13 @@ DEFINITIONS = {
     "-1 to 1, higher is better.",
     "agreement_caught": "Of the tenth of images that the runs agree least on, the share that is in the worst tenth; 0 "
     "to 1, higher is better, 0.1 is chance.",
+}
+TITLES = {
+    "expected_dice_mean": "Dice that the maps expect",
+    "uncertainty_rho": "doubt with error, rank correlation",
+    "uncertainty_caught": "worst images among the least sure",
+    "agreement_rho": "disagreement with error, rank correlation",
+    "agreement_caught": "worst images among the least agreed on",
 }
 DRAWS_AT_ONCE = 1 << 18  # of the bootstrap: 2 MiB of numbers, however many images there are
 FEWEST_CAUGHT = 5  # images in a tenth from which on a share of them is told
@@ -239,6 +247,11 @@ def summarise_uncertainty(table: pd.DataFrame, *, groups: np.ndarray | None = No
             found |= dict(zip((f"{name}_rho", f"{name}_rho_low", f"{name}_rho_high"), facts, strict=True))
             found[f"{name}_caught"] = caught_share(table[column].to_numpy(), table["dice"].to_numpy())[0]
     return {name: value for name, value in found.items() if np.isfinite(value)}
+
+
+def tabulate_uncertainty(summary: dict[str, float]) -> pd.DataFrame:
+    """The numbers of ``summarise_uncertainty`` as rows to read, with the columns ``tables.COLUMNS``."""
+    return tabulate_numbers(summary, TITLES, DEFINITIONS)
 
 
 def describe_uncertainty(table: pd.DataFrame, summary: dict[str, float]) -> list[str]:

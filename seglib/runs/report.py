@@ -17,7 +17,7 @@ from seglib.prediction.rules import MaskRules, describe_steps
 from seglib.prediction.uncertainty import describe_uncertainty
 from seglib.scores import calibration
 from seglib.scores.failures import describe_causes
-from seglib.scores.summaries import DEFINITIONS, FAILURE_IOU, describe_presence, describe_scores
+from seglib.scores.summaries import FAILURE_IOU, describe_presence, tabulate_scores
 
 QUESTIONS = {
     "01": "What is there to learn from?",
@@ -54,12 +54,15 @@ th, td {{ text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px s
 td {{ overflow-wrap: anywhere }} .rows td {{ overflow-wrap: normal }}
 .rows td:first-child {{ min-width: 9rem }} .rest {{ color: #444 }}
 .facts th {{ min-width: 8rem; overflow-wrap: break-word }}
+.scores td {{ min-width: 4rem; font-variant-numeric: tabular-nums }} .scores td + td {{ min-width: 8.5rem }}
+.scores th {{ min-width: 8rem }}
 thead th {{ border-bottom: 2px solid #888 }} tr {{ break-inside: avoid }}
 @media screen and (max-width: 40rem) {{
   table, tbody, tr, th, td {{ display: block; padding: 0 }} thead {{ display: none }}
   .facts th {{ border: 0; padding-top: .4rem }}
   .rows tr {{ border-bottom: 1px solid #ddd; padding: .4rem 0 }}
   .rows td {{ border: 0; overflow-wrap: break-word }}
+  .rows td:empty {{ display: none }} .rows th {{ border: 0 }}
   .rows td[data-name]::before {{ content: attr(data-name) ": "; color: #666 }}
   img {{ max-width: none; width: min(var(--width), max(100%, 640px)) }}
 }}
@@ -96,7 +99,7 @@ def write_report(output_dir: Path) -> Path:
     first = [_table(_table_of(output_dir / "look_first.csv"))]
     first += [_figure(path) for path in figures if path.stem == LOOK_FIRST]
     sections["Look at these first"] = "\n".join(filter(None, first))
-    sections["Scores"] = _facts(_score_rows(summary))
+    sections["Scores"] = _score_table(_tabulate(summary))
     for number, question in QUESTIONS.items():
         paths = [path for path in figures if path.stem.startswith(f"{number}_") and path.stem != LOOK_FIRST]
         sections[question] = "\n".join(_figure(path) for path in paths)
@@ -257,23 +260,21 @@ def _say_submission(rows: pd.DataFrame) -> str:
     return f"Test images: {empty or 'none'} of the {len(rows)} masks {'is' if empty < 2 else 'are'} empty."
 
 
-def _score_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
-    """Each number with its definition beside it."""
+def _tabulate(summary: dict[str, Any]) -> pd.DataFrame:
+    """Each number with its interval and its definition beside it."""
     if not summary:
-        return []
-    rows = [(text, DEFINITIONS[name]) for name, text in describe_scores(summary).items()]
-    known = [name for name in calibration.TITLES if name in summary]
-    rows += [(f"{calibration.TITLES[name]} {summary[name]:.4f}", calibration.DEFINITIONS[name]) for name in known]
+        return pd.DataFrame()
+    table = pd.concat([tabulate_scores(summary), calibration.tabulate_calibration(summary)])
     if "best_epochs" in summary:
-        best = f"best epoch {', '.join(map(str, summary['best_epochs']))} of {summary['epochs']} trained"
+        best = f"{', '.join(map(str, summary['best_epochs']))} of {summary['epochs']} trained"
         meaning = "The epoch whose weights were kept, of each network."
         if summary.get("planned_epochs", 0) > summary["epochs"]:
             best += f", {summary['planned_epochs']} planned"
             meaning += (
                 " Training ends early where stop_patience epochs bring nothing better, or max_hours leave no time."
             )
-        rows.append((best, meaning))
-    return rows
+        table.loc["best_epochs"] = ["best epoch", best, "", meaning]
+    return table
 
 
 def _manifest_rows(manifest: dict[str, Any], *, unfinished: bool) -> list[tuple[str, str]]:
@@ -326,6 +327,20 @@ def _table(table: pd.DataFrame, rows: str = "") -> str:
     head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in table)
     body = f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows or _rows(table)}\n</tbody>"
     return f'<div class="wide"><table class="rows">\n{body}\n</table></div>'
+
+
+def _score_table(table: pd.DataFrame) -> str:
+    """Name, value, interval and meaning in cells of their own; on a phone the name stands above the others."""
+    if table.empty:
+        return ""
+    head = "".join(f"<th>{escape(name)}</th>" for name in table)
+    lines = []
+    for row in table.itertuples(index=False):
+        cells = zip(table.columns[1:], row[1:], strict=True)
+        texts = "".join(f'<td data-name="{escape(name)}">{escape(text)}</td>' for name, text in cells)
+        lines.append(f"<tr><th scope=row>{escape(row[0])}</th>{texts}</tr>")
+    body = "\n".join(lines)
+    return f'<table class="rows scores">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table>'
 
 
 def _rows(table: pd.DataFrame) -> str:

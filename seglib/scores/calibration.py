@@ -6,10 +6,12 @@ One pass over the maps makes a small histogram of each image; every number here 
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import pandas as pd
 from scipy.optimize import minimize_scalar
 from scipy.special import expit
 
 from seglib.scores.metrics import boundary_band
+from seglib.scores.tables import tabulate_numbers
 
 # One in a million, exact in float32. Half precision, in which maps are kept on their way, takes all above 1 - 2^-12 for
 # 1; yet clipping there hides how certain a network is, and temperatures of 2 then come out as 1.6.
@@ -243,6 +245,11 @@ def summarise_calibration(everywhere: dict, edges: dict) -> dict[str, float]:
     found = {name: everywhere[name] for name in ("temperature", "ece_before", "ece_after")}
     found |= {f"{name}_band": edges[name] for name in ("ece_before", "ece_after")}
     return {name: value for name, value in found.items() if np.isfinite(value)}
+
+
+def tabulate_calibration(summary: dict[str, float]) -> pd.DataFrame:
+    """The numbers of ``summarise_calibration`` as rows to read, with the columns ``tables.COLUMNS``."""
+    return tabulate_numbers(summary, TITLES, DEFINITIONS)
 
 
 def _sum_by_fold(histograms: Iterable[np.ndarray], folds: Sequence[int]) -> dict[int, np.ndarray]:

@@ -5,6 +5,7 @@ import pandas as pd
 
 from seglib.scores.intervals import bootstrap_interval, bootstrap_intervals
 from seglib.scores.metrics import SURFACE_TOLERANCE, pooled_scores
+from seglib.scores.tables import INTERVAL, NO_INTERVAL, tabulate_numbers
 
 FAILURE_IOU = 0.65  # ISIC 2018: an image below it counts as failed
 AVERAGED = ("dice", "iou", "sensitivity", "precision", "hd95", "surface_dice")
@@ -146,8 +147,38 @@ TITLES = {"dice": "Dice", "iou": "IoU", "hd95": "HD95", "surface_dice": "surface
 TITLES |= {"iou_thresholded": "IoU, thresholded,"}
 
 
+def tabulate_scores(summary: dict[str, float]) -> pd.DataFrame:
+    """Every score of a summary as a row to read: what it is called, its value, its interval and what it means.
+
+    Args:
+        summary: of ``summarise_scores``; other keys are passed over.
+
+    Returns:
+        A row for each score, with the columns ``tables.COLUMNS``, all text; its index is the names of ``DEFINITIONS``.
+
+    Example:
+        >>> summary = {"images": 3, "dice_mean": 0.9, "dice_low": 0.8, "dice_high": 0.95, "dice_pooled": 0.93}
+        >>> tabulate_scores(summary)[["score", "value", "95 % interval"]].to_numpy().tolist()
+        [['Dice mean per image', '0.9000', '0.8000 to 0.9500'], ['Dice pooled', '0.9300', ''], ['images', '3', '']]
+    """
+    means = (*AVERAGED, "iou_thresholded")
+    titles = {name: f"{TITLES.get(name, name.replace('_', ' '))} mean per image" for name in means}
+    titles |= {"failures": "failures", "dice_pooled": "Dice pooled", "iou_pooled": "IoU pooled"}
+    titles |= {"dice_present": "Dice mean per image that shows something"}
+    table = tabulate_numbers(summary, titles, DEFINITIONS, digits={"hd95": 1})  # pixels; the others are shares
+    counts = {}
+    if "empty_images" in summary:
+        counts["false_alarms"] = f"{summary['false_alarms']} of {summary['empty_images']}"
+    if summary.get("present_images"):
+        counts["missed"] = f"{summary['missed']} of {summary['present_images']}"
+    counts["images"] = f"{summary['images']}" + (f" of {summary['groups']} groups" if "groups" in summary else "")
+    for name, count in counts.items():
+        table.loc[name] = [name.replace("_", " "), count, "", DEFINITIONS[name]]
+    return table
+
+
 def describe_scores(summary: dict[str, float]) -> dict[str, str]:
-    """Every score of a summary in words, with its interval where it has one; ``DEFINITIONS`` has a sentence for each.
+    """The rows of ``tabulate_scores`` as sentences, without what they mean.
 
     Args:
         summary: of ``summarise_scores``; other keys are passed over.
@@ -158,33 +189,11 @@ def describe_scores(summary: dict[str, float]) -> dict[str, str]:
         {'dice': 'Dice mean per image 0.9000 (95 % interval 0.8000 to 0.9500)', 'dice_pooled': 'Dice pooled 0.9300',
          'images': 'images 3'}
     """
-    texts = {}
-    for name in (*AVERAGED, "iou_thresholded"):
-        if f"{name}_mean" in summary:
-            title = TITLES.get(name, name.replace("_", " "))
-            texts[name] = f"{title} mean per image {_describe_mean(summary, name)}"
-    for name, title in (("failures", "failures"), ("dice_pooled", "Dice pooled"), ("iou_pooled", "IoU pooled")):
-        if name in summary:
-            texts[name] = f"{title} {summary[name]:.4f}"
-    if "empty_images" in summary:
-        texts |= _describe_counts(summary)
-    of = f" of {summary['groups']} groups" if "groups" in summary else ""
-    return texts | {"images": f"images {summary['images']}{of}"}
+    rows = tabulate_scores(summary)
+    return {row.Index: f"{row.score} {row.value}{_bracket(row[3])}" for row in rows.itertuples()}
 
 
-def _describe_mean(summary: dict[str, float], name: str) -> str:
-    digits = 1 if name == "hd95" else 4  # pixels, and shares
-    mean, low, high = (f"{summary[f'{name}_{end}']:.{digits}f}" for end in ("mean", "low", "high"))
-    if summary.get("groups", summary["images"]) == 1:
-        return f"{mean} (no interval, as all that was scored is of one image or group)"
-    return f"{mean} (95 % interval {low} to {high})"
-
-
-def _describe_counts(summary: dict[str, float]) -> dict[str, str]:
-    texts = {"false_alarms": f"false alarms {summary['false_alarms']} of {summary['empty_images']} empty images"}
-    there = summary["present_images"]
-    if there:
-        mean = _describe_mean(summary, "dice_present")
-        texts["dice_present"] = f"Dice mean per image, of the {there} that show something, {mean}"
-        texts["missed"] = f"missed {summary['missed']} of {there} images that show something"
-    return texts
+def _bracket(interval: str) -> str:
+    if interval == NO_INTERVAL:
+        return " (no interval, as all that was scored is of one image or group)"
+    return f" ({INTERVAL} {interval})" if interval else ""

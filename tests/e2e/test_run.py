@@ -98,7 +98,9 @@ def test_the_evaluation_shows_every_score_beside_its_meaning_and_no_warning(run)
     assert not [output["text"] for output in outputs if output.get("name") == "stderr"]
     pages = "".join(output.get("data", {}).get("text/html", "") for output in outputs)
     summary = json.loads((run[0] / "summary.json").read_text())
-    assert f"Dice mean per image {summary['dice_mean']:.4f}" in pages
+    interval = f"{summary['dice_low']:.4f} to {summary['dice_high']:.4f}"
+    for cell in ("Dice mean per image", f"{summary['dice_mean']:.4f}", interval):
+        assert f">{cell}</td>" in pages
     for name in ("dice", "hd95", "surface_dice", "failures"):
         assert DEFINITIONS[name] in pages
 

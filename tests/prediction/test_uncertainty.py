@@ -15,6 +15,7 @@ from seglib.prediction.uncertainty import (
     mask_agreement,
     rank_correlation,
     summarise_uncertainty,
+    tabulate_uncertainty,
 )
 
 
@@ -212,6 +213,10 @@ def test_several_runs_have_those_of_their_agreement_too():
     assert summary["agreement_caught"] == 0
     assert summary["uncertainty_rho"] == pytest.approx(1)
     assert {name for name in summary if not name.endswith(("_low", "_high"))} == set(DEFINITIONS)
+    rows = tabulate_uncertainty(summary)
+    assert set(rows.index) == set(DEFINITIONS)
+    assert rows.loc["uncertainty_rho", ["value", "95 % interval"]].tolist() == ["1.0000", "1.0000 to 1.0000"]
+    assert rows.loc["agreement_caught", ["value", "95 % interval"]].tolist() == ["0.0000", ""]
 
 
 def test_numbers_that_are_none_are_left_out():

@@ -20,6 +20,7 @@ from seglib.scores.calibration import (
     fit_temperature,
     logit_histogram,
     summarise_calibration,
+    tabulate_calibration,
 )
 from seglib.scores.metrics import boundary_band
 
@@ -176,7 +177,12 @@ def test_overconfident_maps_are_calibrated_by_the_temperature_of_the_others():
     assert all(banded[name] == facts[name] for name in ("temperature", "fold_temperatures"))
     assert facts["ece_before"] < banded["ece_before"]  # the easy background hides what is wrong at the edge
     assert banded["ece_after"] < banded["ece_before"]
-    assert set(DEFINITIONS) == set(TITLES) == set(summarise_calibration(facts, banded))
+    summary = summarise_calibration(facts, banded)
+    assert set(DEFINITIONS) == set(TITLES) == set(summary)
+    rows = tabulate_calibration(summary | {"dice_mean": 0.5})
+    assert rows["score"].tolist() == [*TITLES.values()]
+    assert rows.loc["temperature", "value"] == f"{facts['temperature']:.4f}"
+    assert rows.loc["temperature", "meaning"] == DEFINITIONS["temperature"]
 
 
 def test_what_cannot_be_counted_is_refused():

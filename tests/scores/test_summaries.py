@@ -6,7 +6,7 @@ import torch
 from seglib.scores.intervals import bootstrap_interval
 from seglib.scores.masks import score_masks
 from seglib.scores.metrics import overlap_scores
-from seglib.scores.summaries import DEFINITIONS, describe_presence, describe_scores, summarise_scores
+from seglib.scores.summaries import DEFINITIONS, describe_presence, describe_scores, summarise_scores, tabulate_scores
 
 
 def test_every_column_and_every_figure_of_the_summary_is_defined():
@@ -78,13 +78,30 @@ def test_images_that_show_nothing_are_told_from_the_others():
     ends = bootstrap_interval(np.array([1, 0.4, 0, 0]), limits=(0, 1))
     assert (summary["dice_present_low"], summary["dice_present_high"]) == ends
     texts = describe_scores(summary)
-    assert texts["false_alarms"] == "false alarms 1 of 3 empty images"
-    assert texts["missed"] == "missed 2 of 4 images that show something"
-    assert texts["dice_present"].startswith("Dice mean per image, of the 4 that show something, 0.3500 (95 % interval ")
+    assert texts["false_alarms"] == "false alarms 1 of 3"
+    assert texts["missed"] == "missed 2 of 4"
+    assert texts["dice_present"].startswith("Dice mean per image that shows something 0.3500 (95 % interval ")
     said = describe_presence(summary)
     assert "Of 3 images that show nothing 2 got an empty mask; of 4 that show something 2 were missed." in said
     assert "of these 4 is 0.350; over all images the mean is 0.486" in said
     assert "marks nothing" not in said
+
+
+def test_every_score_has_a_cell_for_its_name_its_value_its_interval_and_its_meaning():
+    rows = tabulate_scores(summarise_scores(make_scores((0, 0, 0), (0, 1, 0), (5, 5, 5), (2, 4, 6))))
+    assert [*rows.index] == [
+        *("dice", "iou", "iou_thresholded", "failures", "dice_pooled", "iou_pooled"),
+        *("dice_present", "false_alarms", "missed", "images"),
+    ]
+    assert rows["score"].tolist()[:3] == [
+        "Dice mean per image",
+        "IoU mean per image",
+        "IoU, thresholded, mean per image",
+    ]
+    assert rows.loc["dice", "value"] == f"{(1 + 0 + 1 + 0.4) / 4:.4f}"
+    assert rows.loc["false_alarms"].tolist() == ["false alarms", "1 of 2", "", DEFINITIONS["false_alarms"]]
+    assert rows.loc["missed", "value"] == "0 of 2"
+    assert (rows["95 % interval"] != "").tolist() == [True, True, True, False, False, False, True, False, False, False]
 
 
 def test_one_image_is_told_in_the_singular():
