@@ -1,23 +1,114 @@
-"""Sets with negative values, such as slices of CT in Hounsfield units."""
-
 import numpy as np
 import pandas as pd
 import pytest
+from image_files import noise, u8, u16
 from PIL import Image
 
 from seglib.checks.facts import find_scale
+from seglib.errors import InputError
 from seglib.images.masks import read_mask, read_mask_levels
 from seglib.images.reading import Scale, are_gray, read_image
 from seglib.images.scales import STEPS, Values, choose_scale, measure_values, probe_images
 
+pytestmark = pytest.mark.filterwarnings("error")  # no warning of Pillow's reaches the user
 
-@pytest.fixture
-def save(tmp_path):
-    def save(name, pixels):
-        Image.fromarray(np.asarray(pixels)).save(tmp_path / name)
-        return tmp_path / name
 
-    return save
+def test_gray_8_bit_images_are_one_channel_with_white_255(save):
+    paths = [save("a.png", u8([[1, 2]])), save("b.jpg", np.full((8, 8), 9, np.uint8)), save("c.bmp", u8([[3]]))]
+    assert probe_images(paths) == (1, Scale(0, 255.0))
+
+
+@pytest.mark.parametrize(("colour", "in_channels"), [((100, 102, 101), 1), ((100, 103, 101), 3), ((103, 101, 100), 3)])
+def test_colours_within_two_levels_are_gray(save, colour, in_channels):
+    gray = np.full((4, 4, 3), 50, np.uint8)
+    almost = gray.copy()
+    almost[3, 2] = colour
+    assert probe_images([save("a.png", gray), save("b.png", almost)])[0] == in_channels
+
+
+def test_alpha_does_not_make_an_image_coloured(save):
+    assert probe_images([save("a.png", u8([[[9, 9, 9, 200]]])), save("b.png", u8([[[9, 200]]]), "LA")])[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("peak", "white"),
+    [(0, 255), (255, 255), (256, 1023), (1023, 1023), (1024, 4095), (4096, 16383), (16384, 65535), (65535, 65535)],
+)
+def test_white_is_the_smallest_step_that_holds_the_largest_value(save_cv2, peak, white):
+    assert probe_images([save_cv2("a.png", u16([[0, peak]])), save_cv2("b.tif", u16([[0, 0]]))]) == (1, Scale(0, white))
+
+
+@pytest.mark.parametrize(("hot", "white"), [(0, 4095), (2, 4095), (3, 65535), (9, 65535)])
+def test_a_hot_pixel_does_not_darken_a_data_set_but_more_than_a_thousandth_count(save_cv2, hot, white):
+    pixels = np.full((50, 50), 3000, np.uint16)
+    pixels.flat[:hot] = 60000
+    path = save_cv2("a.png", pixels)
+    assert probe_images([path]) == (1, Scale(0, white))
+    brightest = min(int(pixels.max()), white)
+    assert read_image(path, channels=1, scale=Scale(0, white)).max() == round(brightest * 255 / white)
+
+
+def test_white_of_32_bit_images_is_found(save_tiff):
+    assert probe_images([save_tiff("a.tif", np.array([[0, 70000]], np.int32))]) == (1, Scale(0, 2**32 - 1))
+
+
+@pytest.mark.parametrize(("peak", "white"), [(0.3, 1), (1.0, 1), (1.5, 255), (300, 1023), (1e12, 1e12)])
+def test_white_of_floats_is_one_or_a_step(save_tiff, peak, white):
+    path = save_tiff("a.tif", np.array([[0, peak]], np.float64))
+    assert probe_images([path]) == (1, Scale(0, white))
+
+
+def test_float_colours_are_told_from_gray(save_tiff):
+    gray = save_tiff("a.tif", np.full((2, 2, 3), 0.5, np.float32))
+    assert probe_images([gray]) == (1, Scale(0, 1.0))
+    assert probe_images([gray, save_tiff("b.tif", np.array([[[0.5, 0.4, 0.5]]], np.float32))]) == (3, Scale(0, 1.0))
+
+
+def test_the_maximum_is_taken_over_all_deep_images_even_after_a_colour_image(tmp_path, save, save_cv2):
+    colour = save("a.png", u8([[[255, 0, 0]]]))
+    assert probe_images([colour, save_cv2("b.png", u16([[700]]))]) == (3, Scale(0, 1023.0))
+    assert probe_images([colour, tmp_path / "b.png", save_cv2("c.tif", u16([[[1, 2, 5000]]]))]) == (
+        3,
+        Scale(0, 16383.0),
+    )
+
+
+def test_a_data_set_that_mixes_8_and_16_bits_keeps_both_readable(save, save_cv2):
+    paths = [save("a.png", u8([[0, 255]])), save_cv2("b.png", u16([[0, 4095]]))]
+    in_channels, scale = probe_images(paths)
+    assert (in_channels, scale) == (1, Scale(0, 4095))
+    assert [read_image(path, channels=1, scale=scale).ravel().tolist() for path in paths] == [[0, 255]] * 2
+
+
+def test_after_a_colour_image_8_bit_files_are_not_decoded(save):
+    colour, broken = save("a.png", u8([[[255, 0, 0]]])), save("b.png", noise((40, 60, 3)))
+    broken.write_bytes(broken.read_bytes()[:-2000])
+    assert probe_images([colour, broken]) == (3, Scale(0, 255.0))
+    with pytest.raises(InputError, match=r"b\.png"):
+        probe_images([broken, colour])
+
+
+def test_probing_nothing_is_refused():
+    with pytest.raises(InputError, match="no image"):
+        probe_images([])
+
+
+def test_the_values_of_a_deep_file_are_those_of_its_colours(save, save_cv2, save_tiff):
+    assert measure_values(save("a.png", u8([[255]]))) is None
+    assert measure_values(save_cv2("b.png", u16([[[1, 2, 5000, 60000]]]))) == (True, 1, 5000, None)
+    assert measure_values(save_tiff("c.tif", np.array([[-3, 0.25]], np.float32))) == (False, -3, 0.25, None)
+
+
+def test_floats_up_to_one_among_whole_numbers_are_refused_as_no_white_fits_both(save_tiff):
+    for peak in (0.5, 1):
+        paths = [save_tiff("a.tif", np.array([[peak]], np.float32)), save_tiff("b.tif", u16([[9]]))]
+        with pytest.raises(InputError, match="floats up to 1 are mixed with whole numbers"):
+            probe_images(paths)
+    paths = [save_tiff("a.tif", np.array([[1.5]], np.float32)), save_tiff("b.tif", u16([[300]]))]
+    assert probe_images(paths)[1] == Scale(0, 1023)
+
+
+# --- sets with negative values, such as slices of CT in Hounsfield units ---------------------------------------------
 
 
 def scan(seed=0, padding=-2000, metal=3000):
