@@ -1,13 +1,14 @@
-"""Every number an experiment may change: one frozen record, the presets, coercion and checks."""
+"""Every number an experiment may change: one frozen record, what is allowed in it, and how it is made."""
 
 import dataclasses
 import difflib
-import types
 import typing
 from dataclasses import dataclass
 from typing import Any
 
+from seglib.coercion import coerce_value
 from seglib.errors import InputError
+from seglib.presets import PRESETS
 
 MONITORS = ("val_loss", "val_dice")
 OPTIMIZERS = ("adam", "adamw")
@@ -183,53 +184,6 @@ _RANGES = {
     "tile": (0, 4096),
 }
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "baseline": {},
-    "resnet34": {"architecture": "Unet", "encoder": "resnet34", "encoder_weights": "imagenet"},
-    "quick": {
-        "architecture": "Unet",
-        "encoder": "tu-tf_efficientnet_lite0",
-        "encoder_weights": "package",
-        "image_size": 192,
-        "max_image_size": 384,
-        "symmetries": 0,
-        "epochs": 14,
-        "min_steps": 100,
-        "max_steps": 560,
-        "optimizer": "adamw",
-        "learning_rate": 2e-3,
-        "encoder_lr_factor": 0.25,
-        "weight_decay": 1e-2,
-        "schedule": "onecycle",
-        "stop_patience": 0,
-        "monitor": "val_dice",
-        "precision": "auto",
-        "tta": 4,
-    },
-    "best": {
-        "architecture": "Unet",
-        "encoder": "tu-tf_efficientnet_lite2",
-        "encoder_weights": "package",
-        "image_size": 192,
-        "max_image_size": 384,
-        "symmetries": 0,
-        "folds": 5,
-        "epochs": 18,
-        "min_steps": 300,
-        "optimizer": "adamw",
-        "learning_rate": 2e-3,
-        "encoder_lr_factor": 0.25,
-        "weight_decay": 1e-2,
-        "schedule": "cosine",
-        "gradient_clip": 1.0,
-        "ema_decay": 0.98,
-        "stop_patience": 0,
-        "monitor": "val_dice",
-        "precision": "auto",
-        "tta": 8,
-    },
-}
-
 
 def make_config(preset: str = "baseline", **settings: Any) -> Config:
     """A preset with some of its fields changed.
@@ -256,7 +210,8 @@ def make_config(preset: str = "baseline", **settings: Any) -> Config:
     for name in settings:
         if name not in fields:
             raise InputError(f"there is no setting {name!r}; {near_miss(name, fields)}")
-    given = {name: _coerce(name, value) for name, value in settings.items() if value is not None}
+    hints = typing.get_type_hints(Config)
+    given = {name: coerce_value(name, value, hints[name]) for name, value in settings.items() if value is not None}
     if "image_size" in given:
         given.setdefault("max_image_size", 0)
     if "epochs" in given:
@@ -313,44 +268,6 @@ def near_miss(word: str, known: typing.Iterable[str]) -> str:
     known = list(known)
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return f"did you mean {close[0]}?" if close else f"choose from {', '.join(known)}"
-
-
-def _coerce(name: str, value: Any) -> Any:
-    """``value`` as the type of the field ``name``; papermill and the shell hand over text where a number is meant."""
-    kinds = _field_kinds(name)
-    if isinstance(value, str) and value.strip().lower() in {"none", "null"} and type(None) in kinds:
-        return None
-    kind = next(kind for kind in kinds if kind is not type(None))
-    try:
-        return _AS[kind](value)
-    except (TypeError, ValueError, KeyError):
-        raise InputError(f"{name}={value!r} is not {_KIND_WORDS[kind]}; give one") from None
-
-
-def _field_kinds(name: str) -> tuple[type, ...]:
-    hint = typing.get_type_hints(Config)[name]
-    return typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-
-
-def _as_int(value: Any) -> int:
-    number = float(value)
-    if isinstance(value, bool) or not number.is_integer():
-        raise ValueError(value)
-    return int(number)
-
-
-def _as_float(value: Any) -> float:
-    if isinstance(value, bool):
-        raise ValueError(value)
-    return float(value)
-
-
-def _as_bool(value: Any) -> bool:
-    return {"true": True, "false": False, "1": True, "0": False}[str(value).strip().lower()]
-
-
-_AS = {int: _as_int, float: _as_float, bool: _as_bool, str: str}
-_KIND_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
 def _check_architecture(config: Config) -> None:
