@@ -13,7 +13,7 @@ import pandas as pd
 
 from seglib.data.fingerprints import digest_known_files
 from seglib.errors import InputError, Problem
-from seglib.images.mask_files import first_file, list_files, split_files
+from seglib.images.mask_files import first_file, list_files, split_files, take_usual
 from seglib.images.masks import read_mask, resize_mask
 from seglib.images.reading import Scale, image_size, read_resized
 from seglib.machine.ahead import map_on_cores
@@ -131,6 +131,7 @@ def _key(samples: pd.DataFrame, folder: Path, size: int, channels: int, scale: S
     key.update("".join(digests).encode())
     several = [len(split_files(path)) for path in samples["mask_path"]]
     key.update(str(several).encode() if len(files) > 2 * len(samples) else b"")  # which files are one mask
+    key.update("".join(sorted({take_usual(path) or "" for path in samples["mask_path"]})).encode())
     return key.hexdigest()[:32]
 
 

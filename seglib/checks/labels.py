@@ -39,8 +39,9 @@ def describe_labels(path: str, plane: np.ndarray, background_top: float) -> dict
         value = values[below][counts[below].argmax()]
         if counts[below].max() >= FILLED * counts[values > background_top].sum() and _fills_areas(plane == value):
             facts["label_below"] = float(value)
-    if len(split_files(path)) == 1 and values[-1] > background_top:
-        colours = read_mask_colours(path)
+    file, *others = split_files(path)
+    if not others and values[-1] > background_top:
+        colours = read_mask_colours(file)
         one = (float(values[-1]),) if len(values) == 2 and values[0] == 0 else ()
         facts["marks"] = one if colours is None else _find_colours(colours[plane > background_top])
     return facts

@@ -1,4 +1,8 @@
-"""The file of a mask, or several that are one mask together, such as one for each object: as one text in a table."""
+"""The file of a mask, or several that are one mask together, such as one for each object: as one text in a table.
+
+The text may go on with what the grays of the set's masks usually are (see `grays`), so that whoever reads a mask reads
+it as the others of its set.
+"""
 
 import os
 from collections.abc import Iterable
@@ -7,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 SEPARATOR = "\n"  # hardly in any path, and kept by CSV
+USUAL = 2 * SEPARATOR  # what comes before the usual meaning
 
 
 def join_files(paths: Iterable[str]) -> str:
@@ -26,7 +31,22 @@ def split_files(mask_path: str | Path) -> list[str]:
         >>> split_files("a_mask.png\na_mask_1.png")
         ['a_mask.png', 'a_mask_1.png']
     """
-    return os.fspath(mask_path).split(SEPARATOR)
+    return os.fspath(mask_path).partition(USUAL)[0].split(SEPARATOR)
+
+
+def add_usual(mask_path: str, usual: str) -> str:
+    r"""The text of a mask that says, too, what grays are in its set.
+
+    Example:
+        >>> add_usual("a_mask.png", "labels")
+        'a_mask.png\n\nlabels'
+    """
+    return mask_path + USUAL + usual
+
+
+def take_usual(mask_path: str | Path) -> str | None:
+    """What `add_usual` said; None where it did not."""
+    return os.fspath(mask_path).partition(USUAL)[2] or None
 
 
 def first_file(mask_path: str | Path) -> Path:

@@ -8,10 +8,9 @@ import numpy as np
 
 from seglib.errors import InputError
 from seglib.images.decoding import decode_image, open_image, take_colours, take_unsigned
-from seglib.images.mask_files import split_files
+from seglib.images.grays import LABELS, find_half, find_meaning, is_sure
+from seglib.images.mask_files import split_files, take_usual
 from seglib.images.reading import are_gray
-
-LABELLED = 0.2  # share of a mask's foreground from which on grays may be labels
 
 
 def read_mask(path: str | Path) -> np.ndarray:
@@ -27,9 +26,12 @@ def read_mask(path: str | Path) -> np.ndarray:
        lies between 0 and it are no areas: an anti-aliased mask; foreground is value > 127 (32767).
     8. Else labels, small ones (0, 1, 2, ...) or areas of several grays (0, 85, 170, 255): foreground is value > 0.
 
+    A file that leaves open which of 7 and 8 holds (see `grays.is_sure`) is read as is usual in its set, if the path
+    says what that is.
+
     Args:
         path: an image file of `reading.SUFFIXES`, recognised by its content; or several, of `mask_files.join_files`:
-            foreground is what is so in one of them.
+            foreground is what is so in one of them. With `mask_files.add_usual` it says how others of its set are.
 
     Returns:
         uint8 (H, W) in {0, 1}, contiguous and writable.
@@ -54,13 +56,13 @@ def read_mask_levels(path: str | Path) -> tuple[np.ndarray, float]:
     Raises:
         InputError: as `read_mask`.
     """
-    first, *others = split_files(path)
-    plane, background_top = _read_levels(first)
+    (first, *others), usual = split_files(path), take_usual(path)
+    plane, background_top = _read_levels(first, usual)
     if not others:
         return plane, background_top
     union = plane > background_top
     for other in others:
-        plane, background_top = _read_levels(other)
+        plane, background_top = _read_levels(other, usual)
         if plane.shape != union.shape:
             raise InputError(
                 f"{other} is {plane.shape[1]} x {plane.shape[0]} pixels but {first}, a part of the same mask, is "
@@ -89,7 +91,31 @@ def read_mask_colours(path: str | Path) -> np.ndarray | None:
     return None if colours.shape[2] < 3 or colours.dtype != np.uint8 or are_gray(colours) else colours
 
 
-def _read_levels(path: str | Path) -> tuple[np.ndarray, float]:
+def judge_grays(path: str | Path) -> tuple[str, bool] | None:
+    """What the grays of a mask are by itself, and whether that is sure (see `grays`).
+
+    Args:
+        path: of one file, as for `read_mask`.
+
+    Returns:
+        (meaning, sure); None where rules 1 to 6 of `read_mask` leave nothing open.
+
+    Raises:
+        InputError: as `read_mask`.
+    """
+    plane, kind = _read_plane(path)
+    if kind == "JPEG" or not _has_several(plane) or _are_shares(plane):
+        return None
+    meaning = find_meaning(plane)
+    return meaning, is_sure(plane, meaning)
+
+
+def _read_levels(path: str, usual: str | None) -> tuple[np.ndarray, float]:
+    plane, kind = _read_plane(path)
+    return plane, 127 if kind == "JPEG" else _background_top(plane, usual)
+
+
+def _read_plane(path: str | Path) -> tuple[np.ndarray, str]:
     pixels, kind = decode_image(path)
     if pixels.dtype.kind == "f":
         pixels = np.nan_to_num(pixels, nan=0, posinf=0, neginf=0)
@@ -99,7 +125,26 @@ def _read_levels(path: str | Path) -> tuple[np.ndarray, float]:
     plane = reduce(np.maximum, np.moveaxis(colours, 2, 0))
     if pixels.shape[2] in (2, 4) and (colours == colours[0, 0]).all() and (alpha != alpha[0, 0]).any():
         plane = alpha
-    return plane, 127 if kind == "JPEG" else _background_top(plane)
+    return plane, kind
+
+
+def _background_top(plane: np.ndarray, usual: str | None) -> float:
+    """Give the largest value that still is background: rules 5 to 8 of `read_mask`."""
+    if not _has_several(plane):
+        return 0
+    if _are_shares(plane):
+        return 0.5
+    return 0 if find_meaning(plane, usual) == LABELS else find_half(plane)
+
+
+def _has_several(plane: np.ndarray) -> bool:
+    """Whether there are several values besides 0."""
+    high = plane.max()
+    return high > 0 and np.count_nonzero(plane) != np.count_nonzero(plane == high)
+
+
+def _are_shares(plane: np.ndarray) -> bool:
+    return plane.dtype.kind == "f" and plane.max() <= 1
 
 
 def resize_mask(mask: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
@@ -118,29 +163,3 @@ def resize_mask(mask: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
     """
     height, width = (size, size) if np.isscalar(size) else size
     return cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-
-
-def _background_top(plane: np.ndarray) -> float:
-    """Give the largest value that still is background: rules 5 to 8 of `read_mask`."""
-    high = plane.max()
-    if high == 0 or np.count_nonzero(plane) == np.count_nonzero(plane == high):
-        return 0
-    if plane.dtype.kind == "f" and high <= 1:
-        return 0.5
-    half = 127 if plane.dtype.kind == "f" else np.iinfo(plane.dtype).max // 2
-    return half if high > half and not _has_gray_areas(plane, high) else 0
-
-
-def _has_gray_areas(plane: np.ndarray, high: float) -> bool:
-    """Whether values between 0 and the maximum fill areas, as labels do, and are not what smoothing leaves at edges.
-
-    Most of them then lie in squares of 2 x 2 equal pixels. Smoothed edges have few of those (5 % at a blur of 5 pixels,
-    28 % at 40), but all where they were enlarged by repeating pixels; they are a small part of the foreground. Values
-    near the ends do not count, as JPEG leaves such where it once was.
-    """
-    between = (plane > high / 8) & (plane < high - high / 8)
-    if np.count_nonzero(between) < LABELLED * np.count_nonzero(plane):
-        return False
-    corner = plane[:-1, :-1]
-    flat = (corner == plane[1:, :-1]) & (corner == plane[:-1, 1:]) & (corner == plane[1:, 1:])
-    return np.count_nonzero(flat & between[:-1, :-1]) > np.count_nonzero(between) / 2
