@@ -36,6 +36,7 @@ from seglib.data.trees import (
     refuse_truth,
     walk,
 )
+from seglib.data.usual_grays import mark_usual
 from seglib.errors import InputError, Problem
 from seglib.images.mask_files import join_files
 from seglib.images.reading import SUFFIXES
@@ -53,8 +54,8 @@ def list_samples(data_dir: Path) -> pd.DataFrame:
 
     Returns:
         A table sorted by ``sample_id`` (the image's stem) with that column, ``image_path`` and ``mask_path``, as of
-        `mask_files.join_files`. Several files are one mask where their stems differ by a `MASK_NUMBER` only, or where
-        they lie in a folder that is called after the image.
+        `mask_files.join_files`, with what `usual_grays.mark_usual` adds. Several files are one mask where their stems
+        differ by a `MASK_NUMBER` only, or where they lie in a folder that is called after the image.
 
     Raises:
         InputError: if a folder is missing, an image has no mask, a mask no image, or there are fewer than two samples.
@@ -93,8 +94,9 @@ def pair_samples(data_dir: Path) -> tuple[pd.DataFrame, list[Problem]]:
     if not masks.names and not masks.problems and (told := describe_formats(train, [*images.names.values()])):
         raise InputError(f"{masks.folder} holds no images: {told}")
     paired, problems = _masks_by_image(images, masks)
+    mask_paths = _join_masks(masks.folder, paired)
     rows = [
-        (stem, os.path.join(images.folder, name), join_files(os.path.join(masks.folder, mask) for mask in paired[stem]))
+        (stem, os.path.join(images.folder, name), mask_paths[stem])
         for stem, name in sorted(images.names.items())
         if stem in paired
     ]
@@ -250,7 +252,7 @@ def is_called_alike(image: str, mask: str) -> bool:
 
 
 def list_masks(folder: Path) -> dict[str, str]:
-    """The masks of a folder, as of `mask_files.join_files`, by the stem of the image they belong to.
+    """The masks of a folder, as ``mask_path`` of `list_samples`, by the stem of the image they belong to.
 
     Args:
         folder: holds masks, or images with their masks beside them, or is a data set or its ``Test`` folder and holds a
@@ -279,7 +281,7 @@ def _list_masks_of(images: Files, masks: Files) -> dict[str, str]:
     paired, problems = _masks_by_image(images, masks)
     for problem in (*images.problems, *masks.problems, *problems):
         raise InputError(problem.sentence)
-    return {image: join_files(os.path.join(masks.folder, name) for name in names) for image, names in paired.items()}
+    return _join_masks(masks.folder, paired)
 
 
 def _list_masks_alone(files: Files) -> dict[str, str]:
@@ -297,7 +299,13 @@ def _list_masks_alone(files: Files) -> dict[str, str]:
         if not _are_one([*found[image][:1], name], image):
             raise InputError(f"{folder / name} and {found[image][0]} both are masks of {image}; keep one of them")
         found[image].append(name)
-    return {image: join_files(os.path.join(folder, name) for name in names) for image, names in found.items()}
+    return _join_masks(folder, found)
+
+
+def _join_masks(folder: Path, files: dict[str, list[str]]) -> dict[str, str]:
+    """The masks of a set by their images, from the names of their files; each says how all are read."""
+    joined = [join_files(os.path.join(folder, name) for name in names) for names in files.values()]
+    return dict(zip(files, mark_usual(joined), strict=True))
 
 
 def _tabulate(folder: Path | None, names: dict[str, str]) -> pd.DataFrame:
