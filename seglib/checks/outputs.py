@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from seglib.data.trees import TEST, TRAIN, find_kind, find_train, list_part
+from seglib.data.files import find_kind
+from seglib.data.parts import TEST, TRAIN, find_train
+from seglib.data.trees import list_part
 from seglib.errors import InputError
 from seglib.paths import find_folder
 

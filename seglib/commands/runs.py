@@ -120,9 +120,9 @@ def _look_for_test(data_dir: Path, only: str | None = None) -> bool:
 
     A folder that holds no training images either is not what was meant, so these are looked for first.
     """
-    from seglib.data import samples, trees
+    from seglib.data import parts, samples
 
-    found = trees.has_test(data_dir)
+    found = parts.has_test(data_dir)
     if not found and only is None:
         samples.list_samples(data_dir)
         print(f"{data_dir} holds no folder Test, so nothing is predicted for submission: 05_submission is left out")

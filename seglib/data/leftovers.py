@@ -5,7 +5,9 @@ from collections.abc import Collection, Iterator
 from itertools import islice
 from pathlib import Path
 
-from seglib.data.trees import DEPTH, TEST, TRAIN, Part, find_test, find_train, list_part, walk
+from seglib.data.files import walk
+from seglib.data.parts import TEST, TRAIN, find_test, find_train
+from seglib.data.trees import DEPTH, Part, list_part
 from seglib.errors import InputError
 from seglib.images.reading import SUFFIXES
 from seglib.paths import find_folder

@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from seglib.data.files import walk
 from seglib.data.leftovers import count_images, is_ours, list_images_near, list_other
 from seglib.data.names import DRAWN_BESIDE, find_beside, find_endings, split_ending
-from seglib.data.trees import DEPTH, TRAIN, list_worded, walk
+from seglib.data.parts import TRAIN
+from seglib.data.trees import DEPTH, list_worded
 from seglib.data.worded import list_kinds, sort_names
 from seglib.data.words import find_word
 from seglib.errors import InputError

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from seglib.data.files import KIND, Files, drop_kinds, find_kind, list_files, name_files, walk
 from seglib.data.leftovers import count_images, is_ours
 from seglib.data.names import (
     DRAWN_BESIDE,
@@ -21,21 +22,9 @@ from seglib.data.names import (
     match_sides,
     split_ending,
 )
+from seglib.data.parts import TEST, find_test, find_train
 from seglib.data.refusals import describe_formats, describe_unread
-from seglib.data.trees import (
-    KIND,
-    TEST,
-    Files,
-    drop_kinds,
-    find_kind,
-    find_test,
-    find_train,
-    list_files,
-    list_part,
-    name_files,
-    refuse_truth,
-    walk,
-)
+from seglib.data.trees import list_part, refuse_truth
 from seglib.data.usual_grays import mark_usual
 from seglib.errors import InputError, Problem
 from seglib.images.mask_files import join_files

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from seglib.data.files import list_files
 from seglib.data.samples import list_images
-from seglib.data.trees import list_files
 from seglib.errors import InputError
 from seglib.images.reading import image_size
 from seglib.machine.ahead import map_on_cores

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from seglib.data.parts import TEST, TRAIN
 from seglib.data.samples import list_masks
-from seglib.data.trees import TEST, TRAIN
 from seglib.errors import InputError
 from seglib.paths import find_part
 from seglib.scores.masks import score_masks

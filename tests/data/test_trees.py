@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from seglib.data.leftovers import find_unused
+from seglib.data.parts import find_train, has_test
 from seglib.data.samples import is_called_alike, list_masks, list_samples, list_test_images, pair_samples
-from seglib.data.trees import find_train, has_test, list_part
+from seglib.data.trees import list_part
 from seglib.errors import InputError
 
 
