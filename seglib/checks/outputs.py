@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from seglib.data.files import find_kind
-from seglib.data.parts import TEST, TRAIN, find_train
+from seglib.data.parts import TEST, TRAIN, find_test, find_train_folder, find_train_masks
 from seglib.data.trees import list_part
 from seglib.errors import InputError
 from seglib.paths import find_folder
@@ -30,10 +30,9 @@ def refuse_among_data(out: Path, data_dir: Path) -> None:
 
 def _list_read(data_dir: Path) -> Iterator[Path]:
     """The folders below which nothing but data may lie."""
-    if test := find_folder(data_dir, *TEST):
-        yield test
-    if find_train(data_dir) != data_dir:
-        yield find_folder(data_dir, *TRAIN)
+    yield from filter(None, (find_folder(data_dir, *TEST), find_test(data_dir)))
+    if train := find_train_folder(data_dir):
+        yield from (train, *find_train_masks(data_dir))
         return
     images, masks = list_part(data_dir, data_dir=data_dir)
     for files in filter(None, (images, masks)):

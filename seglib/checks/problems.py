@@ -24,7 +24,7 @@ from seglib.checks.pages import judge_pages
 from seglib.checks.twins import find_leaks, find_twins
 from seglib.data.folds import GROUPS_NAME, find_groups, read_folds, read_groups
 from seglib.data.leftovers import find_unused
-from seglib.data.samples import find_test_images, is_called_alike, pair_samples, read_left_out
+from seglib.data.samples import find_test_images, is_called_alike, pair_samples, read_left_out, tell_extras
 from seglib.errors import InputError, Problem
 from seglib.images.mask_files import first_file, split_files
 from seglib.submission.files import check_template, find_template
@@ -67,6 +67,7 @@ def inspect_data(data_dir: Path, *, folds: Path | None = None) -> Findings:
         *judge_pages(samples, images),
         *find_field_of_view(train, unused),
         *_tell_unused(unused),
+        *tell_extras(data_dir),
         *_judge_template(data_dir, images),
     ]
     if folds is not None:

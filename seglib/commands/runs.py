@@ -163,6 +163,8 @@ def check_data(data_dir: Path, *, with_test: bool) -> "pd.DataFrame":
         files.check_template(template, set(test["sample_id"]))
     for folder in (unused := leftovers.find_unused(data_dir, samples.read_left_out(data_dir))):
         print(f"{folder} holds images that are not used")
+    for problem in samples.tell_extras(data_dir):
+        print(problem.sentence)
     scale = facts.find_scale(train)
     measured = facts.check_samples(train, scale=scale)
     for problem in fields.find_field_of_view(measured, unused):

@@ -72,6 +72,11 @@ def name_files(folder: Path, names: Iterable[str], *, call: Callable[[str], str]
     return Files(folder, found, problems)
 
 
+def holds_images(folder: Path) -> bool:
+    """Whether an image lies in a folder, or in one inside."""
+    return any(os.path.splitext(name)[1].lower() in SUFFIXES for name in walk(folder))
+
+
 def _make_plain(name: str) -> str:
     """A name as it can be printed and kept in a table: in UTF-8, on one line."""
     return " ".join(name.encode("utf-8", "replace").decode().splitlines())

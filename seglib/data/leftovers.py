@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 from seglib.data.files import walk
-from seglib.data.parts import TEST, TRAIN, find_test, find_train
+from seglib.data.parts import TEST, find_test, find_train, find_train_folder, find_train_masks
 from seglib.data.trees import DEPTH, Part, list_part
 from seglib.errors import InputError
 from seglib.images.reading import SUFFIXES
@@ -30,12 +30,15 @@ def find_unused(data_dir: Path, left_out: Collection[Path] = ()) -> list[Path]:
         InputError: as `trees.list_part`.
     """
     train = find_train(data_dir)
-    found = [] if train == data_dir else list_other(data_dir, used=[find_folder(data_dir, *TRAIN)])
+    beside: list[Path | None] = [find_train_folder(data_dir)]
     own = [find_folder(train, "image"), find_folder(train, "mask")]
+    found = []
     if None in own:  # else their files, maybe very many, need no listing
         part = list_part(train, left_out, data_dir=data_dir)
         own = _list_used(part, train)
+        beside += [folder for folder in find_train_masks(data_dir) if part.masks and part.masks.folder == folder]
         found += _list_deep(data_dir) if part.images.folder == train == data_dir else []
+    found += [] if train == data_dir else list_other(data_dir, used=beside)
     found += list_other(train, used=own)
     return [folder for folder in sorted(set(found)) if count_images(folder, most=1)]
 

@@ -1,5 +1,6 @@
 """Names of files -> which of them belong together: a mask to its image."""
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable
@@ -14,6 +15,7 @@ DRAWN_BESIDE = re.compile(
 )
 _SIDE = re.compile(r"[ _.-]*(?<![a-zA-Z])((?i:left|right))(?![a-z])")  # as in a_left, leftMask and Mask/right
 _ENDING = re.compile(r"[ _-](?=[^\W_]*[^\W\d_])[^\W_]+$")  # a word with letters, and perhaps numbers
+_LAST_WORD = re.compile(r"[ _.-]?[^ _.-]*$")
 _RUNS = re.compile(r"\d+|[A-Z]?[a-z]+|[A-Z]+|.", re.DOTALL)  # neither a number nor a word is ever divided
 
 
@@ -122,6 +124,55 @@ def find_endings(stems: Collection[str]) -> dict[str, str]:
     images = set(stems) - files
     whole = all(owners.keys() == images for owners in found.values())
     return {ending: min(owners.values()) for ending, owners in found.items()} if whole else {}
+
+
+def find_extras(images: Collection[str], paired: Collection[str]) -> dict[str, str]:
+    """Images without a mask that lie beside all those with one, such as superpixels: no images, but drawn of them.
+
+    Args:
+        images: stems.
+        paired: those of them that have a mask.
+
+    Returns:
+        What each has in its name besides that of its image, by its stem; none unless there are two images or more.
+
+    Example:
+        >>> find_extras(["a", "a_pixels", "b", "b_pixels", "b_2nd"], ["a", "b"])
+        {'a_pixels': '_pixels', 'b_pixels': '_pixels'}
+    """
+    found: dict[str, dict[str, str]] = {}
+    for stem in sorted(set(images) - set(paired)):
+        image, ending = split_ending(stem)
+        if ending and image in paired:
+            found.setdefault(ending, {})[image] = stem
+    whole = {ending: stems for ending, stems in found.items() if len(stems) == len(set(paired)) > 1}
+    return {stem: ending for ending, stems in whole.items() for stem in stems.values()}
+
+
+def find_several(images: Iterable[str], masks: Iterable[str]) -> tuple[str, list[str]] | None:
+    """An image with its masks, where all that have any have several, told by words more in their names or by folders.
+
+    Args:
+        images: paths of the images.
+        masks: paths of the masks.
+
+    Returns:
+        The name of the image, and the paths of its masks; None if fewer than two images have several, or one has one.
+
+    Example:
+        >>> masks = ["a_hair.png", "a_mole.png", "b_hair.png", "b_mole.png"]
+        >>> find_several(["a.png", "b.png"], masks)
+        ('a', ['a_hair.png', 'a_mole.png'])
+    """
+    called = {os.path.splitext(os.path.basename(name))[0] for name in images}
+    found: dict[str, list[str]] = defaultdict(list)
+    for name in masks:
+        stem = os.path.splitext(os.path.basename(name))[0]
+        while stem and stem not in called:
+            stem = _LAST_WORD.sub("", stem)
+        found[stem].append(name)
+    found.pop("", None)
+    return min(found.items()) if len(found) > 1 and min(map(len, found.values())) > 1 else None
 
 
 def split_ending(stem: str) -> tuple[str, str]:

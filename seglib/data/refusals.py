@@ -9,8 +9,8 @@ from pathlib import Path
 from seglib.data.files import walk
 from seglib.data.leftovers import count_images, is_ours, list_images_near, list_other
 from seglib.data.names import DRAWN_BESIDE, find_beside, find_endings, split_ending
-from seglib.data.parts import TRAIN
-from seglib.data.trees import DEPTH, list_worded
+from seglib.data.parts import TRAIN, find_train_folder, find_train_masks
+from seglib.data.trees import DEPTH, list_part, list_worded
 from seglib.data.worded import list_kinds, sort_names
 from seglib.data.words import find_word
 from seglib.errors import InputError
@@ -29,6 +29,8 @@ def describe_unread(data_dir: Path, train: Path) -> str:
         train: the folder of its training images, or the data folder.
     """
     missing = f"{train} holds no {'Train/Image' if train == data_dir else 'folder Mask'}"
+    if train != data_dir and len(masks := find_train_masks(data_dir)) > 1:
+        return f"{missing}, but {_tell_choice([folder.name for folder in masks])}"
     names = list(list_images_near(train))
     told = _describe_sets(data_dir) if train == data_dir else ""
     told = told or _describe_beside(train, names) or _describe_kinds(train, data_dir) or describe_formats(train, names)
@@ -37,7 +39,7 @@ def describe_unread(data_dir: Path, train: Path) -> str:
     if names and (seen := _describe_folders(names)):
         apart = ", or Train/Image and Train/Mask, with test images in Test/Image" if train == data_dir else ""
         return f"{missing}, but {seen}; call the folder of the images Image and that of their masks Mask{apart}"
-    others = [] if train == data_dir else list_other(data_dir, used=[find_folder(data_dir, *TRAIN)])
+    others = [] if train == data_dir else list_other(data_dir, used=[find_train_folder(data_dir)])
     if counts := Counter({entry.name: count for entry in others if (count := count_images(entry))}):
         place = f"put the images into {train.name}/Image and their masks into {train.name}/Mask"
         return f"{missing}, but beside it there is {_join(counts)}; {place}"
@@ -96,7 +98,12 @@ def _describe_kinds(train: Path, data_dir: Path) -> str:
     kinds = list_kinds(sort_names(list_worded(train, data_dir=data_dir))["mask"])
     if len(kinds) < 2:
         return ""
-    shown = [*kinds.values()][:SHOWN] + ([f"{len(kinds) - SHOWN} more"] if len(kinds) > SHOWN else [])
+    return _tell_choice([*kinds.values()])
+
+
+def _tell_choice(folders: Sequence[str]) -> str:
+    """That one of several folders of masks has to be chosen."""
+    shown = [*folders[:SHOWN], *([f"{len(folders) - SHOWN} more"] if len(folders) > SHOWN else [])]
     return (
         f"{', '.join(shown[:-1])} and {shown[-1]} may hold masks by several readers, or of several things; call those "
         "folders Mask whose masks are meant, and those of the images Image"
@@ -104,15 +111,27 @@ def _describe_kinds(train: Path, data_dir: Path) -> str:
 
 
 def _describe_sets(data_dir: Path) -> str:
-    """The folders that have a ``Train``, of which one has to be named; "" if there are none."""
-    sets = [entry for entry in sorted(data_dir.iterdir()) if entry.is_dir() and _holds_train(entry)]
+    """The folders that are data sets themselves, of which one has to be named; "" if there are none."""
+    entries = [entry for entry in sorted(data_dir.iterdir()) if entry.is_dir()]
+    if sets := [entry for entry in entries if _holds_train(entry)]:
+        names = " and ".join(entry.name for entry in sets[:SHOWN])
+        return f"{names} in it {'have' if sets[1:] else 'has'} a folder Train; name {sets[0]}"
+    sets = [entry for entry in entries if _holds_pairs(entry)]
     names = " and ".join(entry.name for entry in sets[:SHOWN])
-    return f"{names} in it {'have' if sets[1:] else 'has'} a folder Train; name {sets[0]}" if sets else ""
+    cure = "name the one that is meant, such as"
+    return f"{names} in it hold images and masks each; {cure} {sets[0]}" if sets[1:] else ""
 
 
 def _holds_train(folder: Path) -> bool:
     try:
         return find_folder(folder, *TRAIN) is not None
+    except (InputError, OSError):
+        return False
+
+
+def _holds_pairs(folder: Path) -> bool:
+    try:
+        return list_part(folder, data_dir=folder).masks is not None
     except (InputError, OSError):
         return False
 

@@ -18,11 +18,13 @@ from seglib.data.names import (
     MASK_NUMBER,
     drop_sides,
     find_beside,
+    find_extras,
+    find_several,
     match_names,
     match_sides,
     split_ending,
 )
-from seglib.data.parts import TEST, find_test, find_train
+from seglib.data.parts import find_test, find_test_masks, find_train
 from seglib.data.refusals import describe_formats, describe_unread
 from seglib.data.trees import list_part, refuse_truth
 from seglib.data.usual_grays import mark_usual
@@ -51,7 +53,8 @@ def list_samples(data_dir: Path) -> pd.DataFrame:
     """
     samples, problems = pair_samples(data_dir)
     if problems:
-        more = f" (and {len(problems) - 1} more files have a problem)" if len(problems) > 1 else ""
+        cure = "seglib check lists them, --fix-list leaves them out"
+        more = f" (and {len(problems) - 1} more files have a problem; {cure})" if len(problems) > 1 else ""
         raise InputError(problems[0].sentence + more)
     if len(samples) < 2:
         place = find_train(data_dir)
@@ -62,7 +65,7 @@ def list_samples(data_dir: Path) -> pd.DataFrame:
 def pair_samples(data_dir: Path) -> tuple[pd.DataFrame, list[Problem]]:
     """The training images that have one mask, and what is wrong with the others.
 
-    Files that ``leave_out.csv`` in the data folder lists are passed over.
+    Files that ``leave_out.csv`` in the data folder lists are passed over, and so are those of `list_extras`.
 
     Args:
         data_dir: as for `list_samples`.
@@ -74,10 +77,7 @@ def pair_samples(data_dir: Path) -> tuple[pd.DataFrame, list[Problem]]:
         InputError: if a folder is missing, or ``leave_out.csv`` cannot be read.
     """
     train = find_train(data_dir)
-    images, masks = list_part(train, read_left_out(data_dir), data_dir=data_dir)
-    apart = masks is not None
-    if masks is None:
-        images, masks = _part_masks(images)
+    images, masks, apart = _list_train(data_dir)
     if not masks.names and not apart:
         raise InputError(describe_unread(data_dir, train))
     if not masks.names and not masks.problems and (told := describe_formats(train, [*images.names.values()])):
@@ -92,8 +92,9 @@ def pair_samples(data_dir: Path) -> tuple[pd.DataFrame, list[Problem]]:
     if not rows and min(len(images.names), len(masks.names)) > 1:
         return _tabulate_samples(rows), [*images.problems, *masks.problems, _tell_none_pairs(images, masks)]
     problems = [*images.problems, *masks.problems, *problems]
+    extras = find_extras(images.names, paired)
     for stem, name in images.names.items():
-        if stem not in paired:
+        if stem not in paired and stem not in extras:
             beside = os.path.splitext(os.path.basename(name))[0] + "_mask"
             fact = f"has no mask in {train.name}"
             cure = f"add {stem if apart else beside}.png there or remove the image"
@@ -103,17 +104,61 @@ def pair_samples(data_dir: Path) -> tuple[pd.DataFrame, list[Problem]]:
     return _tabulate_samples(rows), problems
 
 
+def _list_train(data_dir: Path) -> tuple[Files, Files, bool]:
+    """The training images, their masks, and whether these lie in folders of their own."""
+    images, masks = list_part(find_train(data_dir), read_left_out(data_dir), data_dir=data_dir)
+    return (*_part_masks(images), False) if masks is None else (images, masks, True)
+
+
+def tell_extras(data_dir: Path) -> list[Problem]:
+    """What is said of the files of `list_extras`, once for each ending of theirs.
+
+    Raises:
+        InputError: as `pair_samples`.
+    """
+    by_ending: dict[str, list[str]] = defaultdict(list)
+    for path, ending in list_extras(data_dir).items():
+        by_ending[ending].append(path)
+    cure = "nothing, if they are no images; else add their masks"
+    return [
+        Problem(Path(paths[0]), "not used", f"and {len(paths) - 1} more {ending} beside images have no masks", cure)
+        for ending, paths in by_ending.items()
+    ]
+
+
+def list_extras(data_dir: Path) -> dict[str, str]:
+    """The pictures beside the training images that are none, as `names.find_extras`: their endings by their paths.
+
+    Raises:
+        InputError: as `pair_samples`.
+    """
+    images, masks, _ = _list_train(data_dir)
+    extras = find_extras(images.names, _masks_by_image(images, masks)[0])
+    return {os.path.join(images.folder, images.names[stem]): ending for stem, ending in extras.items()}
+
+
 def _tabulate_samples(rows: list[tuple[str, str, str]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["sample_id", "image_path", "mask_path"], dtype=str)
 
 
 def _tell_none_pairs(images: Files, masks: Files) -> Problem:
     """Said once for the set: what each file lacks would be no help where all of them are called otherwise."""
+    if several := find_several(images.names.values(), masks.names.values()):
+        return _tell_several(masks.folder, several)
     called, drawn = (", ".join(sorted(files.names)[:2]) for files in (images, masks))
     fact = f"belongs to no image, nor does any other mask: they are called {drawn} and so on, images {called} and so on"
     cure = "call the mask of X.png X.png or X_mask.png; several of it X_mask.png and X_mask_1.png, or put them into a "
     first = masks.names[min(masks.names)]
     return Problem(masks.folder / first, "no pairs", fact, f"{cure}folder X, as Mask/X/left.png")
+
+
+def _tell_several(folder: Path, several: tuple[str, Sequence[str]]) -> Problem:
+    """Said of masks of several things, or by several readers, of which one has to be chosen."""
+    image, (first, *others) = several
+    more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+    fact = f"and {others[0]}{more} are all drawn of {image}: of several things, or by several readers"
+    cure = f"leave those that are meant in {folder}; several that are one mask are joined from a folder called {image}"
+    return Problem(folder / first, "no pairs", fact, cure)
 
 
 def list_test_images(data_dir: Path) -> pd.DataFrame:
@@ -140,6 +185,8 @@ def list_test_images(data_dir: Path) -> pd.DataFrame:
 def find_test_images(data_dir: Path) -> tuple[pd.DataFrame, list[Problem]]:
     """The test images, none where there are none, and what is wrong with their names; masks beside them are none.
 
+    Neither are pictures called as those of `list_extras`.
+
     Raises:
         InputError: if they cannot be told from their masks, `trees.refuse_truth`.
     """
@@ -148,7 +195,20 @@ def find_test_images(data_dir: Path) -> tuple[pd.DataFrame, list[Problem]]:
         return _tabulate(data_dir, {}), []
     part = list_part(test)
     refuse_truth(test, part)
-    return _tabulate(part.images.folder, _drop_drawn(part.images.names)), part.images.problems
+    names = _drop_extras(_drop_drawn(part.images.names), data_dir)
+    return _tabulate(part.images.folder, names), part.images.problems
+
+
+def _drop_extras(names: dict[str, str], data_dir: Path) -> dict[str, str]:
+    """Test images without those that are called as what lies beside the training images, and is none."""
+    beside = {stem: ending for stem in names for image, ending in [split_ending(stem)] if ending and image in names}
+    if not beside:
+        return names
+    try:
+        endings = set(list_extras(data_dir).values())
+    except InputError:  # there is nothing to train on, as in a hidden rerun
+        return names
+    return {stem: name for stem, name in names.items() if beside.get(stem) not in endings}
 
 
 def _drop_drawn(names: dict[str, str]) -> dict[str, str]:
@@ -245,15 +305,21 @@ def list_masks(folder: Path) -> dict[str, str]:
 
     Args:
         folder: holds masks, or images with their masks beside them, or is a data set or its ``Test`` folder and holds a
-            folder ``Mask``.
+            folder ``Mask``, or one such as ``labelsTs`` beside ``imagesTs``.
 
     Raises:
         InputError: if two masks have one name, or are of one image and not numbered.
     """
-    whole = find_part(folder, *TEST) or folder
+    test = find_test(folder)
+    whole = test or folder
     if mask_dir := find_part(whole, "mask"):
         return _list_masks_alone(list_files(mask_dir))
     images, masks = list_part(whole)
+    if test and masks is None and (beside := find_test_masks(folder)):
+        if len(beside) > 1:
+            names = f"{beside[0].name} and {beside[1].name}"
+            raise InputError(f"{folder} holds {names}; name the one whose masks are meant")
+        masks = list_files(beside[0])
     if masks is not None:
         return _list_masks_of(images, masks)
     called = KIND.fullmatch(folder.name)

@@ -7,8 +7,8 @@ from typing import NamedTuple, NoReturn
 
 from seglib.data import worded
 from seglib.data.files import Files, drop_kinds, find_kind, list_files, name_files, walk
-from seglib.data.names import MASK_BESIDE
-from seglib.data.parts import TEST, find_test
+from seglib.data.names import MASK_BESIDE, find_beside
+from seglib.data.parts import TEST, find_test, find_train_masks
 from seglib.data.words import lies_among_masks, tells_images, tells_masks, tells_test, tells_train
 from seglib.errors import InputError
 from seglib.images.reading import SUFFIXES
@@ -56,11 +56,23 @@ def list_part(part: Path, left_out: Collection[Path] = (), *, data_dir: Path | N
     images = [name for name, kind in zip(names, kinds, strict=True) if kind == of_images]
     masks = [name for name, kind in zip(names, kinds, strict=True) if kind == "mask"]
     found = Part(name_files(whole, images, call=_call_alone(images)), name_files(whole, masks) if masks else None)
-    if not masks and not any(map(MASK_BESIDE.search, found.images.names)):
-        found = _list_called(part, left_out) or _list_worded(part, found, left_out, data_dir=data_dir) or found
+    if not masks and not _do_beside(found.images.names):
+        found = (
+            _list_called(part, left_out)
+            or _list_worded(part, found, left_out, data_dir=data_dir)
+            or _list_beside(part, left_out, data_dir=data_dir)
+            or found
+        )
     if part == data_dir:
         _refuse_test(found.images)
     return found
+
+
+def _do_beside(stems: Collection[str]) -> bool:
+    """Whether stems are of images and of their masks, beside them or told by what is left of the names."""
+    masks = {stem for stem in stems if MASK_BESIDE.search(stem)}
+    images = set(stems) - masks
+    return bool(masks) and (bool(find_beside(stems)) or worded.do_pair(images, masks))
 
 
 def _list_called(part: Path, left_out: Collection[Path]) -> Part | None:
@@ -84,6 +96,17 @@ def _list_worded(part: Path, found: Part, left_out: Collection[Path], *, data_di
     if plain and not any(find_kind(name) for name in images.names.values()):
         images = name_files(part, pair[0], call=worded.call_files(pair[0], alone=True).__getitem__)
     masks = name_files(part, pair[1], call=worded.call_files(pair[1], alone=images is not found.images).__getitem__)
+    return Part(images, masks) if worded.do_pair(images.names, masks.names) else None
+
+
+def _list_beside(part: Path, left_out: Collection[Path], *, data_dir: Path | None) -> Part | None:
+    """The images of a part, and the masks of the one folder beside it called as those to train on; None without one."""
+    if data_dir is None or part == data_dir:
+        return None
+    folders = find_train_masks(data_dir)
+    if len(folders) != 1:
+        return None
+    images, masks = list_files(part, left_out), list_files(folders[0], left_out)
     return Part(images, masks) if worded.do_pair(images.names, masks.names) else None
 
 

@@ -29,6 +29,42 @@ def tells_test(name: str) -> bool:
     return any(TESTS.fullmatch(word.lower()) for word in WORD.findall(name))
 
 
+def drop_train(name: str) -> str | None:
+    """What is left of a name without its word of a training; None if it has none.
+
+    Example:
+        >>> drop_train("kmms_training"), drop_train("TrainDataset"), drop_train("trainx")
+        ('kmms_', 'dataset', None)
+    """
+    return _drop_word(name, TRAINS)
+
+
+def drop_asked(name: str) -> str | None:
+    """What is left of a name without its word of a test that a submission is made for; None if it has none.
+
+    Example:
+        >>> drop_asked("kmms_test"), drop_asked("TestDataset"), drop_asked("val_set")
+        ('kmms_', 'dataset', None)
+    """
+    return _drop_word(name, ASKED)
+
+
+def do_names_agree(first: str, second: str) -> bool:
+    """Whether all words of one name are in the other one; a name without words agrees with another such only.
+
+    Example:
+        >>> do_names_agree("isic__data", "isic_v2_data"), do_names_agree("400", "300"), do_names_agree("_set", "01")
+        (True, True, False)
+    """
+    words, others = (set(WORD.findall(name)) for name in (first, second))
+    return bool(words) == bool(others) and (words <= others or others <= words)
+
+
+def _drop_word(name: str, kind: re.Pattern[str]) -> str | None:
+    found = next((word for word in WORD.finditer(name) if kind.fullmatch(word[0].lower())), None)
+    return found and (name[: found.start()] + name[found.end() :]).lower()
+
+
 def tells_images(folder: str) -> bool:
     """Whether the whole name of a folder says that it holds images."""
     return IMAGES.fullmatch(_join_words(folder)) is not None
@@ -87,6 +123,11 @@ def is_for_test(folder: str) -> bool:
     return find_word(folder) != "" and tests and not is_for_training(folder)
 
 
+def asks(folder: str) -> bool:
+    """Whether a word in the name of a folder says that it is of what a submission is made for."""
+    return any(ASKED.fullmatch(word.lower()) for word in WORD.findall(folder))
+
+
 def asks_images(folder: str) -> bool:
     """Whether the name of a folder says that it holds images that a submission is made for.
 
@@ -94,8 +135,7 @@ def asks_images(folder: str) -> bool:
         >>> asks_images("imagesTs"), asks_images("test_masks"), asks_images("val_images")
         (True, False, False)
     """
-    asked = any(ASKED.fullmatch(word.lower()) for word in WORD.findall(folder))
-    return asked and is_for_test(folder) and find_word(folder) == "image"
+    return asks(folder) and is_for_test(folder) and find_word(folder) == "image"
 
 
 def lies_among_masks(name: str) -> bool:

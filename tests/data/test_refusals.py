@@ -25,8 +25,12 @@ UNREAD = {  # what is said; then files
     "but PNG in it holds Outlines (1 image) and Pictures (1 image);": [
         f"{kind}/{folder}/1.png" for kind in ("PNG", "TIF") for folder in ("Pictures", "Outlines")
     ],
-    "train holds no folder Mask, but beside it there is train_masks (1 image); put the images into train/Image and "
-    "their masks into train/Mask": ["train/a.png", "train_masks/a.png", "test/b.png"],
+    "train holds no folder Mask, but beside it there is drawn (1 image); put the images into train/Image and "
+    "their masks into train/Mask": ["train/a.png", "drawn/a.png", "test/b.png"],
+    "but A/labels and B/gt may hold masks by several": ["A/img/1.png", "A/labels/1.png", "B/img/1.tif", "B/gt/2.tif"],
+    "PNG and TIF in it hold images and masks each; name the one that is meant, such as": [
+        *("PNG/img/1.png", "PNG/labels/1.png", "TIF/img/1.tif", "TIF/labels/1.tif", "notes/a.txt"),
+    ],
     "train/P1/a_gt.tif lies beside a.png; if it is the mask of that, call it a_mask.tif, and the others so": [
         *("train/P1/a.png", "train/P1/a_gt.tif", "train/P2/b.png"),
     ],
