@@ -15,6 +15,8 @@ OPTIMIZERS = ("adam", "adamw")
 SCHEDULES = ("plateau", "onecycle", "cosine")
 LOSSES = ("bce", "dice", "focal", "tversky", "lovasz")  # the terms a loss is summed from
 SUMS = {"bce_dice": {"bce": 0.5, "dice": 0.5}}  # names of sums of them
+ARCHITECTURES = ("Unet", "UnetPlusPlus", "MAnet", "Linknet", "FPN", "PSPNet", "DeepLabV3", "DeepLabV3Plus")
+ARCHITECTURES += ("PAN", "UPerNet", "Segformer", "DPT")  # of smp, which takes them in any case
 AUGMENTS = ("none", "standard", "strong")
 AUGMENT_PLACES = ("auto", "loader", "device")
 NORMS = ("none", "batch", "instance")
@@ -271,12 +273,12 @@ def near_miss(word: str, known: typing.Iterable[str]) -> str:
 
 
 def _check_architecture(config: Config) -> None:
-    """Other names than ``plain`` are of smp, which knows them; all of them need an encoder."""
+    """Other names than ``plain`` are of smp, and need an encoder; where one is given, smp itself says what it has."""
     name = config.architecture
     if name == "plain" or config.encoder:
         return
-    if difflib.get_close_matches(name.lower(), ["plain"]):
-        raise InputError(f"architecture={name!r} cannot be; did you mean plain?")
+    if name.lower() not in map(str.lower, ARCHITECTURES):
+        raise InputError(f"there is no architecture {name!r}; {near_miss(name, ('plain', *ARCHITECTURES))}")
     raise InputError(
         f"architecture={name!r} needs an encoder; add one, such as encoder=resnet34, or take architecture=plain, which "
         "needs none"

@@ -75,8 +75,13 @@ def test_text_becomes_what_the_field_wants(name, text, value):
         ({"ema_decay": 1.5}, "from 0 to 0.99999"),
         ({"learning_rate": float("nan")}, "from 1e-08 to 10"),
         ({"architecture": "Unet"}, "architecture='Unet' needs an encoder; add one, such as encoder=resnet34, or take"),
-        ({"architecture": "Foo", "image_size": 48}, "architecture='Foo' needs an encoder"),
-        ({"architecture": "Plain"}, "architecture='Plain' cannot be; did you mean plain?"),
+        ({"architecture": "pan", "image_size": 48}, "architecture='pan' needs an encoder"),
+        (
+            {"architecture": "Foo", "image_size": 48},
+            "there is no architecture 'Foo'; choose from plain, Unet, UnetPlus",
+        ),
+        ({"architecture": "Unett"}, "there is no architecture 'Unett'; did you mean Unet?"),
+        ({"architecture": "Plain"}, "there is no architecture 'Plain'; did you mean plain?"),
         ({"min_steps": 9, "max_steps": 3}, "at most max_steps"),
         (
             {"batch_size": 16, "accumulate": 3},

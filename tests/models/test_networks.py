@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from seglib import config
 from seglib.config import make_config
 from seglib.errors import InputError
 from seglib.models import networks
@@ -194,6 +195,10 @@ def test_normalised_subtracts_and_divides():
 def test_what_smp_does_not_have_is_named(settings, words):
     with pytest.raises(InputError, match=words):
         build_model(make_config("quick", in_channels=3, **settings))
+
+
+def test_the_names_of_architectures_are_those_of_smp():
+    assert [kind.__name__ for kind in smp.MODEL_ARCHITECTURES_MAPPING.values()] == list(config.ARCHITECTURES)
 
 
 def test_weights_that_cannot_be_fetched_are_no_silent_random_start(monkeypatch):
