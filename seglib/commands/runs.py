@@ -84,7 +84,8 @@ def ensemble(arguments: argparse.Namespace) -> None:
     from seglib.runs import ensembles, notebooks
 
     output_dir = paths.resolve_output_dir(Path(arguments.out).absolute())
-    first = ensembles.make_ensemble([Path(run).absolute() for run in arguments.runs], output_dir)
+    plan = ensembles.plan_ensemble([Path(run).absolute() for run in arguments.runs], output_dir)
+    first = plan.first
     facts = {name: first[name] for name in ("preset", "settings", "data_hash")}
     data_dir = paths.find_data_dir(_fetch_if_named(arguments.data or first["data_dir"]))
     outputs.refuse_among_data(output_dir, data_dir)
@@ -93,6 +94,7 @@ def ensemble(arguments: argparse.Namespace) -> None:
     train = check_data(data_dir, with_test=with_test)
     if fingerprints.fingerprint_data(mask_files.list_files(train)) != first["data_hash"]:
         raise errors.InputError(f"the runs were made on other data than {data_dir}; name theirs with --data")
+    ensembles.write_ensemble(plan, output_dir)
     notebooks.run_notebooks(names, data_dir=data_dir, output_dir=output_dir, **facts)
     _say_results(output_dir)
 

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -16,26 +16,30 @@ from seglib.prediction import held_out
 from seglib.runs.notebooks import OUTPUTS, read_manifest
 
 
-def make_ensemble(runs: Sequence[Path], output_dir: Path) -> dict[str, Any]:
-    """Prepare a folder that stands for several runs at once; notebooks 03 to 05 do the rest.
+class Plan(NamedTuple):
+    """What a folder will hold that stands for several runs, read and found right before anything is written."""
+
+    first: dict[str, Any]  # the manifest of the first run, whose settings stand for how run lengths are written
+    files: dict[str, str]  # text by name
+
+
+def plan_ensemble(runs: Sequence[Path], output_dir: Path) -> Plan:
+    """Look whether a folder can stand for several runs at once; `write_ensemble` and notebooks 03 to 05 do the rest.
 
     Runs that held out the same images (seeds, architectures, sizes, each with its folds) are averaged, on those images
     too. Runs that differ in nothing but the fold they held out, such as the cells of a grid, become what one run with
     so many folds would have been: every image is scored by the one network that did not learn from it.
 
-    Leaves ``ensemble.json``, ``folds.csv``, ``config.json`` and ``history.csv`` in the folder.
-
     Args:
         runs: folders of finished runs on the same data.
-        output_dir: the folder to prepare.
+        output_dir: the folder to prepare, as yet left alone.
 
     Returns:
-        The manifest of the first run, whose settings stand for how run lengths are written; its ``config`` is a
-        ``Config``. Of folds, what one run with all of them would say.
+        The plan; the ``config`` of its manifest is a ``Config``. Of folds, what one run with all of them would say.
 
     Raises:
-        InputError: if there are fewer than two runs, one is not finished, they differ in what they learnt from or held
-            out, or the folder holds something else.
+        InputError: if there are fewer than two runs, one is not finished or cannot be read, they differ in what they
+            learnt from or held out, or the folder holds something else.
     """
     if len({run.resolve() for run in runs}) < max(2, len(runs)):
         raise InputError("an ensemble needs two different runs or more; name their folders")
@@ -49,13 +53,21 @@ def make_ensemble(runs: Sequence[Path], output_dir: Path) -> dict[str, Any]:
         runs = [run for _, run in sorted(zip((config.fold for config in configs), runs, strict=True))]
         first = _count_folds(first, len(runs))
     _check_folder(runs, output_dir)
+    files = {
+        "ensemble.json": json.dumps({"runs": [os.path.relpath(run, output_dir) for run in runs]}),
+        "folds.csv": (runs[0] / "folds.csv").read_text(encoding="utf-8"),
+        "config.json": json.dumps(asdict(first["config"]), indent=2) + "\n",
+        "history.csv": _join_histories(runs).to_csv(index=False),
+    }
+    return Plan(first, files)
+
+
+def write_ensemble(plan: Plan, output_dir: Path) -> None:
+    """Leave ``ensemble.json``, ``folds.csv``, ``config.json`` and ``history.csv`` in a folder."""
     for name in ("figures", "checkpoints"):
         (output_dir / name).mkdir(parents=True, exist_ok=True)
-    write_text(output_dir / "ensemble.json", json.dumps({"runs": [os.path.relpath(run, output_dir) for run in runs]}))
-    write_text(output_dir / "folds.csv", (runs[0] / "folds.csv").read_text(encoding="utf-8"))
-    write_text(output_dir / "config.json", json.dumps(asdict(first["config"]), indent=2) + "\n")
-    write_text(output_dir / "history.csv", _join_histories(runs).to_csv(index=False))
-    return first
+    for name, text in plan.files.items():
+        write_text(output_dir / name, text)
 
 
 def _read_finished(run: Path) -> dict[str, Any]:
@@ -115,10 +127,17 @@ def _count_folds(manifest: dict[str, Any], count: int) -> dict[str, Any]:
 
 def _join_histories(runs: Sequence[Path]) -> pd.DataFrame:
     """Their histories, one below the other, with one number for each network of all runs."""
-    histories = [pd.read_csv(run / "history.csv").assign(run=number) for number, run in enumerate(runs)]
+    histories = [_read_history(run).assign(run=number) for number, run in enumerate(runs)]
     history = pd.concat([one if "fold" in one else one.assign(fold=0) for one in histories])
     history["fold"] = history.groupby(["run", "fold"], sort=True).ngroup()
     return history.drop(columns="run")
+
+
+def _read_history(run: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(run / "history.csv")
+    except ValueError:
+        raise InputError(f"{run / 'history.csv'} cannot be read; run the notebooks 02 to 04 there again") from None
 
 
 def _check_folder(runs: Sequence[Path], output_dir: Path) -> None:

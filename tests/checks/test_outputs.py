@@ -4,6 +4,7 @@ from seglib.checks.outputs import refuse_among_data, refuse_among_images
 from seglib.cli import main
 from seglib.data.samples import pair_samples
 from seglib.errors import InputError
+from seglib.runs.ensembles import Plan
 
 
 def make(folder, *names):
@@ -94,9 +95,14 @@ def test_every_command_that_writes_images_asks(tmp_path, monkeypatch, capsys, wo
 def test_an_ensemble_asks_before_it_draws(tmp_path, monkeypatch, capsys):
     data = make(tmp_path / "set", *TREE)
     manifest = {"preset": "quick", "settings": {}, "data_hash": "sha256:x", "data_dir": str(data)}
-    monkeypatch.setattr("seglib.runs.ensembles.make_ensemble", lambda runs, folder: manifest)
+    monkeypatch.setattr("seglib.runs.ensembles.plan_ensemble", lambda runs, folder: Plan(manifest, {"a": "text"}))
     assert main(["ensemble", "a", "b", "--out", str(data / "Test" / "x")]) == 2
     assert f"lies in {data}/Test, where data is read" in capsys.readouterr().err
+    monkeypatch.setattr("seglib.commands.runs.check_data", lambda folder, with_test: pair_samples(folder)[0])
+    assert main(["ensemble", "a", "b", "--out", str(tmp_path / "new")]) == 2
+    assert "the runs were made on other data than" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+    assert not (data / "Test" / "x").exists()
 
 
 @pytest.mark.parametrize(("names", "is_read"), [(BESIDE, True), (CASES, False), (TREE, False)])

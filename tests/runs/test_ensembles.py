@@ -4,7 +4,13 @@ import pandas as pd
 import pytest
 
 from seglib.errors import InputError
-from seglib.runs.ensembles import make_ensemble
+from seglib.runs.ensembles import plan_ensemble, write_ensemble
+
+
+def make_ensemble(runs, folder):
+    plan = plan_ensemble(runs, folder)
+    write_ensemble(plan, folder)
+    return plan.first
 
 
 def make_run(folder, *, folds=1, fold=0, held_out=("a",), numbers=None, **changes):
@@ -50,6 +56,18 @@ def test_runs_that_cannot_be_averaged_are_refused(tmp_path, case):
     with pytest.raises(InputError, match=words):
         make_ensemble(chosen, tmp_path)
     assert not (tmp_path / "ensemble.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [("history.csv", "history.csv cannot be read; run the notebooks"), ("manifest.json", "manifest")],
+)
+def test_a_run_that_cannot_be_read_is_refused_before_anything_is_written(tmp_path, broken, said):
+    runs = [make_run(tmp_path / "a"), make_run(tmp_path / "b")]
+    (runs[1] / broken).write_text("")
+    with pytest.raises(InputError, match=said):
+        plan_ensemble(runs, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_an_ensemble_replaces_nothing_that_is_not_its_own(tmp_path):
