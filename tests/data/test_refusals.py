@@ -27,7 +27,9 @@ UNREAD = {  # what is said; then files
     ],
     "train holds no folder Mask, but beside it there is drawn (1 image); put the images into train/Image and "
     "their masks into train/Mask": ["train/a.png", "drawn/a.png", "test/b.png"],
-    "but A/labels and B/gt may hold masks by several": ["A/img/1.png", "A/labels/1.png", "B/img/1.tif", "B/gt/2.tif"],
+    "but A/labels, B/gt-x and B/gt-y may hold masks by": [
+        *("A/img/1.png", "A/labels/1.png", "B/img/1.tif", "B/gt-x/1.tif", "B/gt-y/1.tif"),
+    ],
     "PNG and TIF in it hold images and masks each; name the one that is meant, such as": [
         *("PNG/img/1.png", "PNG/labels/1.png", "TIF/img/1.tif", "TIF/labels/1.tif", "notes/a.txt"),
     ],
