@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from seglib.data.files import list_files
+from seglib.data.files import find_kind, list_files
 from seglib.data.samples import list_images
 from seglib.errors import InputError
 from seglib.images.reading import image_size
@@ -74,8 +74,9 @@ def decode_masks(
     Raises:
         InputError: if a file or column is missing, no row is about an image of the folder, an image has no row, run
             lengths do not fit their image or seem relative and are not said to be, or the folder of the masks holds
-            something.
+            something, is the working directory, or lies among the images and is not called ``Mask``.
     """
+    _refuse_inside(out, images)
     found = _find_images(images)
     texts, others, joined = _read_texts(table, column, where or {}, found)
     absent = [name for name in found.index if name not in texts]
@@ -103,6 +104,17 @@ def decode_masks(
     telling = [name for name, is_square in square.items() if not is_square][:LOOKED_AT]
     torn = _look_torn(map(decode, telling), by_rows=by_rows)
     return Decoded(len(found), len(found) - len(square), others, torn, bool(square) and not telling, joined)
+
+
+def _refuse_inside(out: Path, images: Path) -> None:
+    """Masks in a folder inside that of their images would be read as images, unless it is called as one of masks."""
+    if out.resolve() == Path.cwd():  # it is put in place of the one that is there, and a shell would stay in that
+        raise InputError(f"{out} is the working directory; name a new folder for the masks")
+    if not out.resolve().is_relative_to(images.resolve()):
+        return
+    if find_kind(f"{out.resolve().relative_to(images.resolve())}{os.sep}") != "mask":
+        cure = "name a folder beside it, or one called Mask"
+        raise InputError(f"{out} lies in {images}, where masks would be taken for images; {cure}")
 
 
 def _write_masks(masks: Iterable[tuple[str, np.ndarray]], out: Path) -> dict[str, bool]:

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -198,6 +200,22 @@ def test_what_cannot_be_decoded_is_said_and_nothing_is_left(images, tmp_path, ro
     with pytest.raises(InputError, match=said):
         decode_masks(table, images, tmp_path / "m", **options)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["Image", "t.csv"]
+
+
+def test_masks_are_not_mixed_among_their_images_nor_put_in_place_of_the_working_directory(
+    images, tmp_path, monkeypatch
+):
+    table = write(tmp_path / "t.csv", [(name, "1 3") for name in "abc"])
+    for out in (images / "new", images / "new" / "x"):
+        with pytest.raises(InputError, match=f"{out} lies in {images}, where masks would be taken for images; name a"):
+            decode_masks(table, images, out)
+        assert not (images / "new").exists()
+    assert decode_masks(table, images, images / "masks").masks == 3
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(InputError, match="is the working directory; name a new folder for the masks"):
+        decode_masks(table, images, Path("."))
+    assert decode_masks(table, images, Path("below")).masks == 3
 
 
 def test_a_folder_that_holds_something_is_left_alone(images, tmp_path):
