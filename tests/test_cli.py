@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 import torch
 
-from seglib import cli
+from seglib import cli, downloads
 from seglib.cli import main
 from seglib.commands.runs import check_data
+from seglib.data import synthetic
 from seglib.data.samples import list_masks
 from seglib.images.masks import read_mask
 from seglib.models.networks import build_model
@@ -148,6 +149,18 @@ def test_importing_the_package_or_its_command_does_nothing_and_waits_for_nothing
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert result.stdout.strip() == "[]"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_check_takes_the_names_of_data_sets_as_a_run_does(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write = synthetic.write_phantoms
+    monkeypatch.setattr(synthetic, "write_phantoms", lambda folder: write(folder, train=4, test=2))
+    for _ in range(2):
+        assert main(["check", "phantoms"]) in {0, 1}
+        assert capsys.readouterr().out.startswith(f"{tmp_path}/outputs/phantoms: ")
+    monkeypatch.setattr(downloads, "get_data", lambda name, out: tmp_path / "outputs" / "phantoms")
+    assert main(["check", "isic2016"]) in {0, 1}
+    assert capsys.readouterr().out.startswith(f"{tmp_path}/outputs/phantoms: ")
 
 
 def test_phantoms_are_written_and_scored_by_their_own_truth(tmp_path, capsys):

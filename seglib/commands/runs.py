@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seglib import config, errors, paths
+from seglib.commands import sets
 
 if TYPE_CHECKING:
     import pandas as pd  # only named below; to import it is most of the wait for --help
@@ -24,7 +25,7 @@ def run(arguments: argparse.Namespace) -> None:
     settings = notebooks.parse_settings(arguments.preset, arguments.set)
     if ranks.find_rank().index > 0:
         return _join(names, paths.resolve_output_dir(Path(arguments.out).absolute()))
-    data_dir = paths.find_data_dir(_fetch_if_named(arguments.data))
+    data_dir = paths.find_data_dir(sets.fetch_if_named(arguments.data))
     output_dir = paths.resolve_output_dir(Path(arguments.out).absolute())
     outputs.refuse_among_data(output_dir, data_dir)
     names = notebooks.choose_notebooks(arguments.only, with_test=_look_for_test(data_dir, arguments.only))
@@ -59,14 +60,14 @@ def grid(arguments: argparse.Namespace) -> None:
         )
     asked = cells.read_grid(Path(arguments.file))
     if arguments.dry_run:
-        if not _is_fetched(asked.data):
+        if not sets.is_fetched(asked.data):
             data_dir = paths.find_data_dir(asked.data)
             outputs.refuse_among_data(asked.out, data_dir)
             asked = cells.fit_to_data(asked, with_test=_look_for_test(data_dir, asked.only))
             cells.check_cells(asked, data_dir)
         print(cells.describe_plan(asked))
         return
-    data_dir = paths.find_data_dir(_fetch_if_named(asked.data))
+    data_dir = paths.find_data_dir(sets.fetch_if_named(asked.data))
     outputs.refuse_among_data(asked.out, data_dir)
     asked = cells.fit_to_data(asked, with_test=_look_for_test(data_dir, asked.only))
     where = {"scheduler": arguments.scheduler, "workers": arguments.workers}
@@ -87,7 +88,7 @@ def ensemble(arguments: argparse.Namespace) -> None:
     plan = ensembles.plan_ensemble([Path(run).absolute() for run in arguments.runs], output_dir)
     first = plan.first
     facts = {name: first[name] for name in ("preset", "settings", "data_hash")}
-    data_dir = paths.find_data_dir(_fetch_if_named(arguments.data or first["data_dir"]))
+    data_dir = paths.find_data_dir(sets.fetch_if_named(arguments.data or first["data_dir"]))
     outputs.refuse_among_data(output_dir, data_dir)
     with_test = _look_for_test(data_dir)
     names = notebooks.choose_notebooks("03,04,05" if with_test else "03,04")
@@ -129,26 +130,6 @@ def _look_for_test(data_dir: Path, only: str | None = None) -> bool:
         samples.list_samples(data_dir)
         print(f"{data_dir} holds no folder Test, so nothing is predicted for submission: 05_submission is left out")
     return found
-
-
-def _fetch_if_named(data: str | None) -> str | Path | None:
-    """A folder is taken as it is; the name of a data set is fetched into the project first, "phantoms" made there."""
-    if not _is_fetched(data):
-        return data
-    root = paths.find_project_root()
-    if data == "phantoms":
-        from seglib.data import synthetic
-
-        return synthetic.write_phantoms(root / "outputs" / "phantoms")
-    from seglib import downloads
-
-    return downloads.get_data(data, root / "data" / data.removeprefix("kaggle:"))
-
-
-def _is_fetched(data: str | None) -> bool:
-    """Whether this is the name of a data set, and not a folder."""
-    named = data is not None and (data in {"phantoms", "isic2016"} or data.startswith("kaggle:"))
-    return named and not Path(data).exists()
 
 
 def check_data(data_dir: Path, *, with_test: bool) -> "pd.DataFrame":

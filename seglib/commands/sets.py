@@ -11,7 +11,7 @@ def check(arguments: argparse.Namespace) -> int:
     """All that is wrong with a data set; gives 1 where anything is."""
     from seglib.checks import listing, problems
 
-    data_dir = paths.find_data_dir(arguments.data)
+    data_dir = paths.find_data_dir(fetch_if_named(arguments.data))
     table = problems.inspect_data(data_dir, folds=arguments.folds and Path(arguments.folds)).problems
     if arguments.fix_list:
         paths.write_text(Path(arguments.fix_list), listing.list_left_out(table, data_dir).to_csv(index=False))
@@ -35,3 +35,23 @@ def phantoms(arguments: argparse.Namespace) -> None:
 
     out = paths.take_folder(Path(arguments.out))
     print(synthetic.write_phantoms(out, train=arguments.train, test=arguments.test, seed=arguments.seed))
+
+
+def fetch_if_named(data: str | None) -> str | Path | None:
+    """A folder is taken as it is; the name of a data set is fetched into the project first, "phantoms" made there."""
+    if not is_fetched(data):
+        return data
+    root = paths.find_project_root()
+    if data == "phantoms":
+        from seglib.data import synthetic
+
+        return synthetic.write_phantoms(root / "outputs" / "phantoms")
+    from seglib import downloads
+
+    return downloads.get_data(data, root / "data" / data.removeprefix("kaggle:"))
+
+
+def is_fetched(data: str | None) -> bool:
+    """Whether this is the name of a data set, and not a folder."""
+    named = data is not None and (data in {"phantoms", "isic2016"} or data.startswith("kaggle:"))
+    return named and not Path(data).exists()
