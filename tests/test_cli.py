@@ -151,6 +151,17 @@ def test_importing_the_package_or_its_command_does_nothing_and_waits_for_nothing
     assert list(tmp_path.iterdir()) == []
 
 
+def test_pictures_beside_all_images_are_told_by_check_and_before_a_run(copy, capsys):
+    images = sorted((copy / "Train" / "Image").iterdir())
+    for path in images:
+        shutil.copy(path, path.with_name(f"{path.stem}_superpixels.png"))
+    said = f"{images[0].stem}_superpixels.png and {len(images) - 1} more _superpixels beside images have no masks"
+    assert len(check_data(copy, with_test=True)) == len(images)
+    assert said in capsys.readouterr().out
+    main(["check", str(copy)])
+    assert said in capsys.readouterr().out
+
+
 def test_a_check_takes_the_names_of_data_sets_as_a_run_does(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write = synthetic.write_phantoms
