@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 
 from seglib.checks.problems import inspect_data
-from seglib.data.samples import list_samples, list_test_images
+from seglib.data.samples import list_samples
+from seglib.data.unseen import list_test_images
 from seglib.images.masks import read_mask
 from seglib.images.reading import read_image
 

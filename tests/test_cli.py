@@ -16,7 +16,7 @@ from seglib import cli, downloads
 from seglib.cli import main
 from seglib.commands.runs import check_data
 from seglib.data import synthetic
-from seglib.data.samples import list_masks
+from seglib.data.references import list_masks
 from seglib.images.masks import read_mask
 from seglib.models.networks import build_model
 from seglib.prediction.rules import MaskRules

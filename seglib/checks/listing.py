@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from seglib.data.samples import find_test_images, pair_samples
+from seglib.data.samples import pair_samples
+from seglib.data.unseen import find_test_images
 from seglib.errors import Problem
 from seglib.images.mask_files import split_files
 

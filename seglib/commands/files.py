@@ -14,7 +14,7 @@ MUCH_BETTER = 0.2  # of the mean Dice in the other direction
 def predict(arguments: argparse.Namespace) -> None:
     """Masks for a folder of any images."""
     from seglib.checks import outputs
-    from seglib.data import samples
+    from seglib.data import unseen
     from seglib.machine import ranks
     from seglib.models import checkpoints
     from seglib.prediction import folders, rules
@@ -28,7 +28,7 @@ def predict(arguments: argparse.Namespace) -> None:
         raise errors.InputError(f"there is no folder {run}; name that of a run")
     outputs.refuse_among_images(out)
     source = Path(arguments.images)
-    images, masks = samples.list_images_below(source, out)
+    images, masks = unseen.list_images_below(source, out)
     if masks:
         print(f"{masks} masks in {source} are passed over", flush=True)
     found = folders.predict_images(

@@ -135,11 +135,11 @@ def _look_for_test(data_dir: Path, only: str | None = None) -> bool:
 def check_data(data_dir: Path, *, with_test: bool) -> "pd.DataFrame":
     """The training samples, after everything that will be read was read once; stops at what cannot work."""
     from seglib.checks import facts, fields, labels, pages
-    from seglib.data import leftovers, samples
+    from seglib.data import leftovers, samples, unseen
     from seglib.submission import files
 
     train = samples.list_samples(data_dir)
-    test = samples.list_test_images(data_dir) if with_test else None
+    test = unseen.list_test_images(data_dir) if with_test else None
     if test is not None and (template := files.find_template(data_dir, set(test["sample_id"]), say=print)):
         if template.parent != data_dir.absolute():
             print(f"the submission will have the order and columns of {template}", flush=True)

@@ -13,7 +13,8 @@ import yaml
 
 from seglib.config import Config, find_difference, make_config, near_miss
 from seglib.data.fingerprints import fingerprint_data
-from seglib.data.samples import list_samples, list_test_images
+from seglib.data.samples import list_samples
+from seglib.data.unseen import list_test_images
 from seglib.errors import InputError
 from seglib.images.mask_files import list_files
 from seglib.paths import take_folder

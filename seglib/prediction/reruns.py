@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from seglib.checks.facts import drop_working, inspect_images, measure_test_images
-from seglib.data.samples import find_test_images, list_test_images
+from seglib.data.unseen import find_test_images, list_test_images
 from seglib.errors import InputError
 from seglib.images.reading import Scale
 from seglib.machine.mounts import is_hidden_rerun

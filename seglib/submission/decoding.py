@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from seglib.data.files import find_kind, list_files
-from seglib.data.samples import list_images
+from seglib.data.unseen import list_images
 from seglib.errors import InputError
 from seglib.images.reading import image_size
 from seglib.machine.ahead import map_on_cores

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from seglib.data.parts import TEST, TRAIN
-from seglib.data.samples import list_masks
+from seglib.data.references import list_masks
 from seglib.errors import InputError
 from seglib.paths import find_part
 from seglib.scores.masks import score_masks
@@ -57,7 +57,7 @@ class Submitted:
 
 
 def list_truth(folder: Path) -> dict[str, str]:
-    """The reference masks of a folder by image stem, at least one, as `samples.list_masks`.
+    """The reference masks of a folder by image stem, at least one, as `references.list_masks`.
 
     Raises:
         InputError: if there is no such folder or it holds no masks; where those of the training images are there, it

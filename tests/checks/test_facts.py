@@ -8,7 +8,8 @@ import pytest
 from seglib.checks import facts
 from seglib.checks.duplicates import make_thumbnail
 from seglib.checks.facts import find_scale, measure_samples, measure_test_images
-from seglib.data.samples import list_samples, list_test_images
+from seglib.data.samples import list_samples
+from seglib.data.unseen import list_test_images
 from seglib.errors import InputError
 from seglib.images.masks import read_mask
 from seglib.images.reading import Scale, read_image

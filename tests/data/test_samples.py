@@ -3,7 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from seglib.data.samples import list_images, list_images_below, list_masks, list_samples, list_test_images, pair_samples
+from seglib.data.references import list_masks
+from seglib.data.samples import list_samples, pair_samples
+from seglib.data.unseen import list_images, list_images_below, list_test_images
 from seglib.errors import InputError
 
 

@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 
 from seglib.data.leftovers import find_unused
+from seglib.data.pairs import is_called_alike
 from seglib.data.parts import find_train, has_test
-from seglib.data.samples import is_called_alike, list_masks, list_samples, list_test_images, pair_samples
+from seglib.data.references import list_masks
+from seglib.data.samples import list_samples, pair_samples
 from seglib.data.trees import list_part
+from seglib.data.unseen import list_test_images
 from seglib.errors import InputError
 
 

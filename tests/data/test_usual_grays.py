@@ -10,7 +10,8 @@ from seglib.checks.problems import inspect_data
 from seglib.config import Config
 from seglib.data import usual_grays
 from seglib.data.folds import assign_folds
-from seglib.data.samples import list_masks, list_samples
+from seglib.data.references import list_masks
+from seglib.data.samples import list_samples
 from seglib.data.usual_grays import find_usual, mark_usual
 from seglib.images.grays import EDGES, LABELS
 from seglib.images.mask_files import add_usual, join_files, split_files, take_usual

@@ -18,8 +18,8 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from seglib.data.samples import list_test_images
 from seglib.data.synthetic import write_phantoms
+from seglib.data.unseen import list_test_images
 from seglib.images.reading import image_size
 from seglib.runs.notebooks import NOTEBOOKS
 from seglib.submission.files import check_submission

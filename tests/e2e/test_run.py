@@ -12,7 +12,7 @@ import pandas as pd
 import papermill
 import pytest
 
-from seglib.data.samples import list_test_images
+from seglib.data.unseen import list_test_images
 from seglib.images.masks import read_mask
 from seglib.images.reading import image_size
 from seglib.scores.summaries import DEFINITIONS

@@ -13,7 +13,8 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, SecondaryCaptureImageStorage, generate_uid
 
-from seglib.data.samples import list_images, list_samples
+from seglib.data.samples import list_samples
+from seglib.data.unseen import list_images
 from seglib.errors import InputError
 from seglib.images.dicom import decode_dicom, read_dicom_header
 from seglib.images.masks import read_mask

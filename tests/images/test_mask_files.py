@@ -16,8 +16,9 @@ from seglib.config import Config
 from seglib.data import fingerprints
 from seglib.data.fingerprints import fingerprint_data
 from seglib.data.folds import assign_folds
+from seglib.data.references import list_masks
 from seglib.data.resolution import prepare_sizes
-from seglib.data.samples import list_masks, list_samples, pair_samples
+from seglib.data.samples import list_samples, pair_samples
 from seglib.errors import InputError
 from seglib.images.mask_files import first_file, join_files, list_files, split_files
 from seglib.images.masks import read_mask, read_mask_levels

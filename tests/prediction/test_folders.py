@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from seglib.config import make_config
-from seglib.data.samples import list_images
+from seglib.data.unseen import list_images
 from seglib.errors import InputError
 from seglib.images.masks import read_mask
 from seglib.images.reading import Scale, image_size, read_image, resize_image
