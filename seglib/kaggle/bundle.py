@@ -27,6 +27,7 @@ from seglib.kaggle.wheels import build_wheels
 from seglib.paths import find_runs, take_folder, write_text
 from seglib.runs.notebooks import choose_notebooks, find_notebook, inject_parameters, read_manifest
 
+KERNEL_HOURS = 12  # after which Kaggle ends it
 KEPT = (
     "config.json",
     "folds.csv",
@@ -127,6 +128,10 @@ def make_bundle(
     """
     if parts < 1 or hours <= 0:
         raise InputError(f"{parts} part(s) of {hours:g} hours train nothing; give --parts 1 or more, --hours above 0")
+    if hours > KERNEL_HOURS:
+        raise InputError(
+            f"Kaggle ends a kernel after {KERNEL_HOURS} hours, so --hours {hours:g} cannot be; take more --parts"
+        )
     notebooks = _choose(recipe, only)
     check_names(owner, name, competition, datasets)
     if data_dir is not None:
