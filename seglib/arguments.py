@@ -1,6 +1,7 @@
 """Words on the command line -> what was asked for."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,6 +33,9 @@ def parse_words(words: Sequence[str] | None) -> argparse.Namespace:
         _add_decode,
     ):
         add(commands)
+    words = sys.argv[1:] if words is None else words
+    if words and not words[0].startswith("-") and words[0] not in commands.choices:
+        parser.error(f"there is no command {words[0]!r}; {config.near_miss(words[0], commands.choices)}")
     found, unknown = parser.parse_known_args(words)
     if unknown:
         help_ = f"seglib {found.command} --help"

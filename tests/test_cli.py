@@ -138,7 +138,7 @@ def test_without_a_folder_for_test_images_there_is_no_submission(copy, tmp_path,
 def test_an_unknown_command_explains_itself():
     result = subprocess.run([sys.executable, "-m", "seglib", "rum"], capture_output=True, text=True)
     assert result.returncode == 2
-    assert "invalid choice: 'rum'" in result.stderr
+    assert "there is no command 'rum'; did you mean run?" in result.stderr
 
 
 @pytest.mark.parametrize("module", ["seglib", "seglib.cli"])
