@@ -306,9 +306,11 @@ def test_a_check_prints_problems_and_leaves_with_one(copy, tmp_path, capsys):
     assert "error: empty file (1)\n  Train/Mask/train_0000.png the image cannot be read (it is empty); replace" in said
     assert fixes.read_text().splitlines()[0] == "file,problem"
     assert "Train/Image/train_0000.jpg,empty file" in fixes.read_text()
+    (tmp_path / "c").mkdir()
 
 
 def test_the_folder_of_a_check_may_stand_behind_data(copy, capsys):
+    assert stop("compare", first, "/nowhere") == "seglib: there is no folder /nowhere; name that of a run"
     assert main(["check", str(copy)]) == main(["check", "--data", str(copy)])
     alone, named = capsys.readouterr().out.strip().split("\n" + str(copy))
     assert named == alone.removeprefix(str(copy))

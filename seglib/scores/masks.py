@@ -78,6 +78,8 @@ def _refuse_pair(first: Path, second: Path) -> None:
     for run in (first, second):
         if run.is_file():
             raise InputError(f"{run} is a file; name the folder of the run, {run.parent}")
+        if not run.is_dir():
+            raise InputError(f"there is no folder {run}; name that of a run")
     if first.resolve() == second.resolve():
         raise InputError(f"{first} and {second} are one run; name two different runs")
     ours, theirs = _read_data_hash(first), _read_data_hash(second)

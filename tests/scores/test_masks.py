@@ -111,6 +111,7 @@ def test_a_run_that_cannot_be_compared_says_why_beside_those_that_can(tmp_path):
     first = write_scores(tmp_path / "first", {"a": 0.5, "b": 0.7})
     strange = write_scores(tmp_path / "strange", {"c": 0.9})
     other = write_scores(tmp_path / "other", {"a": 0.6, "b": 0.6})
+    (tmp_path / "unscored").mkdir()
     table = compare_runs(first, [tmp_path / "unscored", other, strange])
     assert table["images"].tolist() == [0, 2, 0]
     assert table["difference"].isna().tolist() == [True, False, True]
