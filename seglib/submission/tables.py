@@ -26,8 +26,8 @@ def read_table(path: Path) -> pd.DataFrame:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except FileNotFoundError:
         raise InputError(f"there is no file {path}; check its spelling") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not a CSV file ({error}); it needs two columns, such as id,rle") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError):
+        raise InputError(f"{path} is not a CSV file; name one with two columns, such as id,rle") from None
     if table.shape[1] < 2:
         other = "; write commas between its columns" if re.search(r"[;\t|]", str(table.columns[0])) else ""
         raise InputError(f"{path} has {table.shape[1]} column(s){other}; it needs two, such as id,rle")
