@@ -206,6 +206,20 @@ def test_a_truth_without_masks_is_named(tmp_path, monkeypatch, stop, truth):
     assert "masks" in stop("score", "--truth", truth, "--submission", "s.csv")
 
 
+def test_photographs_are_no_references(phantoms, tmp_path, stop):
+    photographs = shutil.copytree(phantoms / "Test" / "Image", tmp_path / "set")
+    said = stop("score", "--truth", photographs, "--submission", "s.csv")
+    assert "looks like a photograph and not like a mask, as do the others; name the folder" in said
+    assert f"{photographs}/test_0000" in said
+
+
+def test_a_page_is_no_submission(phantoms, tmp_path, stop):
+    page = tmp_path / "report.html"
+    page.write_text("<p>a, b</p>\n<p>a, b</p>\n<p>a, b, c</p>\n")
+    said = stop("score", "--truth", phantoms, "--submission", page)
+    assert said == f"seglib: {page} is not a CSV file; name one with two columns, such as id,rle"
+
+
 def test_a_data_set_without_test_masks_is_scored_by_those_it_has_if_they_are_named(copy, stop):
     shutil.rmtree(Path(copy) / "Test" / "Mask")
     said = stop("score", "--truth", copy, "--submission", "s.csv")

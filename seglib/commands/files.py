@@ -54,11 +54,17 @@ def predict(arguments: argparse.Namespace) -> None:
 
 def score(arguments: argparse.Namespace) -> None:
     """Dice and IoU of anybody's submission."""
-    from seglib.images import masks
+    from seglib.images import mask_files, masks
     from seglib.scores import summaries
     from seglib.submission import scoring
 
     truth = scoring.list_truth(Path(arguments.truth))
+    first = [truth[stem] for stem in sorted(truth)[: scoring.LOOKED_AT]]
+    if all(masks.is_photograph(path) for path in first):
+        raise errors.InputError(
+            f"{mask_files.first_file(first[0])} looks like a photograph and not like a mask, as do the others; name "
+            "the folder that holds the reference masks"
+        )
     rows = {"column": arguments.column, "where": _parse_where(arguments.where)}
     submitted = scoring.read_submitted(Path(arguments.submission), truth, **rows, **_name_order(arguments))
     scores = scoring.score_submission(submitted, truth, masks.read_mask)

@@ -4,7 +4,7 @@ import pytest
 from image_files import LOSSY, noise, u8, u16
 from PIL import Image
 
-from seglib.images.masks import read_mask, resize_mask
+from seglib.images.masks import is_photograph, read_mask, resize_mask
 
 pytestmark = pytest.mark.filterwarnings("error")  # no warning of Pillow's reaches the user
 
@@ -224,3 +224,15 @@ def test_a_mask_grown_by_a_whole_factor_shrinks_back_to_itself():
     grown = resize_mask(mask, (60, 93))
     np.testing.assert_array_equal(grown, np.kron(mask, np.ones((3, 3), np.uint8)))
     np.testing.assert_array_equal(resize_mask(grown, (20, 31)), mask)
+
+
+def test_a_photograph_is_told_from_labels_edges_and_jpeg(tmp_path):
+    rng = np.random.default_rng(0)
+    labels = np.kron(np.arange(64, dtype=np.uint8).reshape(8, 8), np.ones((16, 16), np.uint8))
+    disc = cv2.circle(np.zeros((128, 128), np.uint8), (64, 64), 40, 255, -1)
+    shades = cv2.GaussianBlur(rng.integers(0, 256, (128, 128), dtype=np.uint8), (0, 0), 2)
+    pictures = {"labels.png": labels, "edges.png": cv2.GaussianBlur(disc, (0, 0), 1), "disc.jpg": disc}
+    pictures |= {"tiny.png": shades[:4, :4], "shades.png": shades}
+    for name, picture in pictures.items():
+        cv2.imwrite(str(tmp_path / name), picture)
+    assert [name for name in pictures if is_photograph(tmp_path / name)] == ["shades.png"]
