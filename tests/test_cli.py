@@ -306,8 +306,10 @@ def test_runs_on_other_images_or_without_scores_are_not_compared(tmp_path, stop)
     first = write_scores(tmp_path / "a", ["x", "y"], [1, 1])
     second = write_scores(tmp_path / "b", ["v", "z"], [1, 1])
     assert "no image in common" in stop("compare", first, second)
+    (tmp_path / "c").mkdir()
     assert "run 04_evaluation first" in stop("compare", first, tmp_path / "c")
     assert stop("compare", first, f"{first}/../a").endswith("are one run; name two different runs")
+    assert stop("compare", first, "/nowhere") == "seglib: there is no folder /nowhere; name that of a run"
     scores = tmp_path / "a" / "scores.csv"
     assert stop("compare", second, scores) == f"seglib: {scores} is a file; name the folder of the run, {scores.parent}"
 
@@ -318,13 +320,30 @@ def test_a_check_prints_problems_and_leaves_with_one(copy, tmp_path, capsys):
     assert main(["check", str(copy), "--fix-list", str(fixes)]) == 1
     said = capsys.readouterr().out
     assert "error: empty file (1)\n  Train/Mask/train_0000.png the image cannot be read (it is empty); replace" in said
+    assert said.endswith(f"{fixes} names 2 files to leave out\n")
     assert fixes.read_text().splitlines()[0] == "file,problem"
     assert "Train/Image/train_0000.jpg,empty file" in fixes.read_text()
-    (tmp_path / "c").mkdir()
+
+
+def test_a_list_of_what_to_leave_out_keeps_its_rows_when_it_is_written_again(copy, capsys):
+    open(first(copy / "Train/Mask"), "wb").close()
+    words = ["check", str(copy), "--fix-list", str(copy / "leave_out.csv")]
+    assert [main(words), main(words)] == [1, 0]
+    rows = (copy / "leave_out.csv").read_text().splitlines()
+    names = ["Train/Image/train_0000.jpg", "Train/Mask/train_0000.png"]
+    assert rows == ["file,problem", *(f"{name},empty file" for name in names)]
+    assert capsys.readouterr().out.endswith("leave_out.csv names 2 files to leave out\n")
+
+
+def test_a_check_says_that_nothing_has_to_be_left_out(copy, tmp_path, capsys):
+    fixes = tmp_path / "fixes.csv"
+    assert main(["check", str(copy), "--fix-list", str(fixes)]) == 0
+    assert capsys.readouterr().out.endswith(f"{fixes} names no file to leave out\n")
+    assert main(["check", str(copy), "--fix-list", str(fixes), "--json"]) == 0
+    json.loads(capsys.readouterr().out)
 
 
 def test_the_folder_of_a_check_may_stand_behind_data(copy, capsys):
-    assert stop("compare", first, "/nowhere") == "seglib: there is no folder /nowhere; name that of a run"
     assert main(["check", str(copy)]) == main(["check", "--data", str(copy)])
     alone, named = capsys.readouterr().out.strip().split("\n" + str(copy))
     assert named == alone.removeprefix(str(copy))
