@@ -155,7 +155,7 @@ def check_cells(grid: Grid, data_dir: Path) -> None:
 
 def is_finished(grid: Grid, cell: Cell) -> bool:
     """Whether the folder of a cell holds all that the file asks for."""
-    manifest = read_manifest(cell.folder) if cell.folder.is_dir() else None
+    manifest = read_manifest(cell.folder)
     if manifest is None or not manifest.get("finished") or not (cell.folder / "report.html").exists():
         return False
     theirs = make_config(manifest["preset"], **manifest["settings"])

@@ -76,7 +76,7 @@ def read_recipe(run: Path) -> Recipe:
     Raises:
         InputError: if the folder is not that of a run.
     """
-    manifest = read_manifest(run) if run.is_dir() else None
+    manifest = read_manifest(run)
     if manifest is not None:
         return Recipe(manifest["preset"], manifest["settings"], run)
     try:

@@ -72,7 +72,7 @@ def write_ensemble(plan: Plan, output_dir: Path) -> None:
 
 def _read_finished(run: Path) -> dict[str, Any]:
     """The manifest of a run, with its numbers as a ``Config``."""
-    manifest = read_manifest(run) if run.is_dir() else None
+    manifest = read_manifest(run)
     absent = [name for name in (held_out.NAME, "folds.csv", "history.csv") if not (run / name).exists()]
     if manifest is None or absent or "config" not in manifest:
         raise InputError(f"{run} is not a finished run; run the notebooks 02 to 04 there first")
