@@ -18,7 +18,7 @@ def run(arguments: argparse.Namespace) -> None:
     from seglib.data import fingerprints
     from seglib.images import mask_files
     from seglib.machine import ranks
-    from seglib.runs import notebooks
+    from seglib.runs import manifests, notebooks
     from seglib.training import orders
 
     names = notebooks.choose_notebooks(arguments.only)
@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> None:
     names = notebooks.choose_notebooks(arguments.only, with_test=_look_for_test(data_dir, arguments.only))
     train = check_data(data_dir, with_test="05_submission" in names)
     data_hash = fingerprints.fingerprint_data(mask_files.list_files(train))
-    notebooks.check_output(output_dir, preset=arguments.preset, settings=settings, data_hash=data_hash)
+    manifests.check_output(output_dir, preset=arguments.preset, settings=settings, data_hash=data_hash)
     if "02_training" in names and not any(output_dir.rglob("last.ckpt")):
         _say_duration(config.make_config(arguments.preset, **settings), len(train))
     paths.resolve_output_dir(output_dir, create=True)

@@ -18,7 +18,8 @@ from seglib.data.unseen import list_test_images
 from seglib.errors import InputError
 from seglib.images.mask_files import list_files
 from seglib.paths import take_folder
-from seglib.runs.notebooks import check_output, choose_notebooks, read_manifest
+from seglib.runs.manifests import check_output, read_manifest
+from seglib.runs.notebooks import choose_notebooks
 
 KEYS = ("data", "out", "preset", "set", "grid", "only")
 LONGEST_NAME = 80  # characters; longer ones end with a hash instead

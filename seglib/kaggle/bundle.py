@@ -25,7 +25,8 @@ from seglib.kaggle.kernels import (
 )
 from seglib.kaggle.wheels import build_wheels
 from seglib.paths import find_runs, take_folder, write_text
-from seglib.runs.notebooks import choose_notebooks, find_notebook, inject_parameters, read_manifest
+from seglib.runs.manifests import read_manifest
+from seglib.runs.notebooks import choose_notebooks, find_notebook, inject_parameters
 
 KERNEL_HOURS = 12  # after which Kaggle ends it
 KEPT = (

@@ -13,7 +13,7 @@ from seglib.config import Config, find_difference
 from seglib.errors import InputError
 from seglib.paths import find_runs, write_text
 from seglib.prediction import held_out
-from seglib.runs.notebooks import OUTPUTS, read_manifest
+from seglib.runs.manifests import OUTPUTS, read_manifest
 
 
 class Plan(NamedTuple):

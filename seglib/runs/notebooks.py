@@ -1,13 +1,8 @@
-"""Notebooks -> executed notebooks with a manifest. papermill lives here only."""
+"""Notebooks -> executed notebooks, with the manifest of their run. papermill lives here only."""
 
 import contextlib
-import dataclasses
-import importlib.metadata
-import json
 import os
-import platform
 import shlex
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,14 +18,12 @@ from papermill.parameterize import parameterize_notebook
 from traitlets.config import Config as KernelSettings
 
 import seglib
-from seglib.config import Config, find_difference, make_config
+from seglib.config import make_config
 from seglib.errors import InputError, KilledError, MemoryShortageError
 from seglib.paths import is_unfinished, shorten, write_text, write_whole
+from seglib.runs.manifests import describe_config, describe_machine, read_manifest, write_manifest
 
 NOTEBOOKS = ("01_eda", "02_training", "03_loss_curves", "04_evaluation", "05_submission")
-OUTPUTS = ("submission.csv", "report.html", "summary.json", "scores.csv", "history.csv", "config.json", "checkpoints")
-PACKAGES = ("torch", "torchvision", "pytorch-lightning", "segmentation-models-pytorch", "timm", "albumentations")
-PACKAGES += ("numpy", "pandas", "opencv-python-headless", "pillow", "scikit-learn", "papermill")
 
 
 def choose_notebooks(only: str | None, *, with_test: bool = True) -> list[str]:
@@ -89,57 +82,6 @@ def parse_settings(preset: str, words: Sequence[str]) -> dict[str, Any]:
     return {name: getattr(config, name) for name in pairs}
 
 
-def check_output(output_dir: Path, *, preset: str, settings: Mapping[str, Any], data_hash: str) -> None:
-    """Refuse to mix two runs in one folder; the same run again goes on where it stopped.
-
-    Raises:
-        InputError: if the folder holds a run with other data or settings, or files of somebody else that a run of ours
-            would replace.
-    """
-    manifest, cure = read_manifest(output_dir), "choose another output folder, or delete that one"
-    if manifest is None:
-        foreign = [name for name in OUTPUTS if _holds(output_dir / name)]
-        if foreign and not (output_dir / "folds.csv").exists():  # a single notebook of ours leaves folds.csv
-            raise InputError(f"{output_dir} holds {foreign[0]} that is not of a run of ours; {cure}")
-        return
-    if not any(_holds(output_dir / name) for name in ("folds.csv", *OUTPUTS)):
-        return  # of a first try that failed before it left anything
-    if not str(manifest["data_hash"]).startswith("sha256:"):  # of names and sizes only
-        raise InputError(f"{output_dir} holds a run of an earlier revision of seglib; {cure}")
-    if manifest["data_hash"] != data_hash:
-        raise InputError(f"{output_dir} holds a run on other data ({manifest['data_dir']} as it was then); {cure}")
-    ours, theirs = make_config(preset, **settings), make_config(manifest["preset"], **manifest["settings"])
-    if name := find_difference(ours, theirs):
-        raise InputError(f"{output_dir} holds a run with {name}={_show(theirs, name)}, not {_show(ours, name)}; {cure}")
-
-
-def _show(config: Config, name: str) -> str:
-    return str(getattr(config, name)) or "''"
-
-
-def _holds(path: Path) -> bool:
-    """Whether something would be lost with it: an empty folder is all that a run leaves that is stopped at once."""
-    return any(path.iterdir()) if path.is_dir() else path.exists()
-
-
-def read_manifest(output_dir: Path) -> dict[str, Any] | None:
-    """The manifest of a run; None where there is none.
-
-    Raises:
-        InputError: if it is no manifest of this version.
-    """
-    path = output_dir / "manifest.json"
-    if not path.exists():
-        return None
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        _ = manifest["data_hash"], manifest["data_dir"], manifest["preset"], manifest["settings"]
-        make_config(manifest["preset"], **manifest["settings"])
-    except (KeyError, TypeError, ValueError):
-        raise InputError(f"{path} is not a manifest of this version; choose another output folder") from None
-    return manifest
-
-
 def run_notebooks(
     names: Sequence[str],
     *,
@@ -179,7 +121,7 @@ def run_notebooks(
     manifest |= {"data_dir": shorten(data_dir), "output_dir": shorten(output_dir)}
     manifest |= describe_config(output_dir, make_config(preset, **settings))
     manifest |= {"data_hash": data_hash, "started": _now(), "finished": None, "seconds": earlier.get("seconds", {})}
-    _write_manifest(output_dir, manifest)
+    write_manifest(output_dir, manifest)
     os.environ.pop("JPY_SESSION_NAME", None)  # a run started from a cell of JupyterLab is not watched by it
     if sys.stderr.isatty():
         os.environ["SEGLIB_WATCHED"] = "1"  # its kernels draw bars, and we pass them on
@@ -188,10 +130,10 @@ def run_notebooks(
         started = time.perf_counter()
         run_notebook(name, output_dir / f"{name}.ipynb", parameters)
         manifest["seconds"][name] = round(time.perf_counter() - started, 1)
-        _write_manifest(output_dir, manifest)
+        write_manifest(output_dir, manifest)
     manifest |= describe_config(output_dir, make_config(preset, **settings))
     manifest["finished"] = None if is_unfinished(output_dir) else _now()
-    _write_manifest(output_dir, manifest)
+    write_manifest(output_dir, manifest)
     return manifest
 
 
@@ -260,48 +202,5 @@ def _check_completed(path: Path) -> None:
             raise RuntimeError(f"a cell was not completed but is {status}")
 
 
-def describe_config(output_dir: Path, config: Config) -> dict[str, Any]:
-    """Every number of a run and its seed: as 02_training completed them from the data, or as they are given."""
-    path = output_dir / "config.json"
-    fields = json.loads(path.read_text(encoding="utf-8")) if path.exists() else dataclasses.asdict(config)
-    return {"seed": fields["seed"], "config": fields}
-
-
-def describe_machine() -> dict[str, Any]:
-    """Versions, processor, GPUs and revision: what somebody needs to make the same run again."""
-    import torch  # not above: whoever only reads a manifest does not wait for it
-
-    versions = {name: _version(name) for name in PACKAGES}
-    return {
-        "seglib": seglib.__version__,
-        "git_revision": _git_revision(),
-        "python": platform.python_version(),
-        "platform": f"{platform.system()} {platform.machine()}",
-        "processors": os.cpu_count(),
-        "gpus": [torch.cuda.get_device_name(place) for place in range(torch.cuda.device_count())],
-        "versions": {name: version for name, version in versions.items() if version},
-    }
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _git_revision() -> str | None:
-    root = Path(seglib.__file__).parents[1]
-    try:
-        command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _write_manifest(output_dir: Path, manifest: Mapping[str, Any]) -> None:
-    write_text(output_dir / "manifest.json", json.dumps(manifest, indent=2) + "\n")
