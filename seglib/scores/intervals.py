@@ -12,12 +12,7 @@ DRAWS_AT_ONCE = 1 << 18  # of the bootstrap: 2 MiB of numbers, however many imag
 
 
 def bootstrap_interval(
-    values: np.ndarray,
-    *,
-    groups: np.ndarray | None = None,
-    limits: tuple[float, float] = NO_LIMITS,
-    resamples: int = 2000,
-    seed: int = 0,
+    values: np.ndarray, *, groups: np.ndarray | None = None, limits: tuple[float, float] = NO_LIMITS
 ) -> tuple[float, float]:
     """95 % interval of the mean over images, by the percentile bootstrap.
 
@@ -32,8 +27,6 @@ def bootstrap_interval(
         values: (N,) one score per image.
         groups: (N,) the group of each image: numbers or names.
         limits: the least and the greatest value that there can be, such as 0 and 1 of a Dice.
-        resamples: how many times N images, or all as many groups, are drawn with replacement.
-        seed: of the drawing.
 
     Returns:
         Lower and upper end; both are the mean where there is one image or one group.
@@ -50,9 +43,8 @@ def bootstrap_interval(
         >>> bootstrap_interval(np.array([0.0, 0.0, 1.0, 1.0]), groups=np.array(["a", "a", "a", "a"]))
         (0.5, 0.5)
     """
-    rows, drawing = np.asarray(values)[None], {"resamples": resamples, "seed": seed}
-    ((low, high),) = bootstrap_intervals(rows, groups=groups, limits=[limits], **drawing)
-    return low, high
+    (ends,) = bootstrap_intervals(np.asarray(values)[None], groups=groups, limits=[limits])
+    return ends
 
 
 def bootstrap_intervals(
@@ -60,8 +52,6 @@ def bootstrap_intervals(
     *,
     groups: np.ndarray | None = None,
     limits: Sequence[tuple[float, float]] | None = None,
-    resamples: int = 2000,
-    seed: int = 0,
 ) -> list[tuple[float, float]]:
     """``bootstrap_interval`` of several scores of the same images; all share one drawing.
 
@@ -69,8 +59,6 @@ def bootstrap_intervals(
         rows: (K, N) one score in each row.
         groups: as for ``bootstrap_interval``.
         limits: as there, of each row; None: there are none.
-        resamples: as there.
-        seed: as there.
 
     Returns:
         Lower and upper end for each row.
@@ -80,7 +68,7 @@ def bootstrap_intervals(
         [(0.5, 0.5), (0.9, 0.9)]
     """
     count = rows.shape[1] if groups is None else pd.Series(groups).nunique(dropna=False)
-    drawn = percentile_intervals(rows, groups=groups, resamples=resamples, seed=seed)
+    drawn = percentile_intervals(rows, groups=groups)
     limits = [NO_LIMITS] * len(rows) if limits is None else limits
     widened = [_widen(float(row.mean()), *ends, count) for row, ends in zip(rows, drawn, strict=True)]
     return [(max(low, least), min(high, most)) for (low, high), (least, most) in zip(widened, limits, strict=True)]
@@ -89,7 +77,20 @@ def bootstrap_intervals(
 def percentile_intervals(
     rows: np.ndarray, *, groups: np.ndarray | None = None, resamples: int = 2000, seed: int = 0
 ) -> list[tuple[float, float]]:
-    """As ``bootstrap_intervals``, as they are drawn: too narrow for few images or groups."""
+    """The 2.5 % and 97.5 % quantiles of the resampled means, not widened: too narrow for few images or groups.
+
+    Args:
+        rows: as for ``bootstrap_intervals``.
+        groups: as there.
+        resamples: how many times N images, or all as many groups, are drawn with replacement.
+        seed: of the drawing.
+
+    Returns:
+        Lower and upper end for each row.
+
+    Raises:
+        ValueError: if there are no values, or not as many groups.
+    """
     count = rows.shape[1]
     if not count or (groups is not None and len(groups) != count):
         raise ValueError(f"{count} values and {'no' if groups is None else len(groups)} groups cannot be resampled")
@@ -126,9 +127,7 @@ def _widen(mean: float, low: float, high: float, count: int) -> tuple[float, flo
     return low, high
 
 
-def compare_scores(
-    first: np.ndarray, second: np.ndarray, *, groups: np.ndarray | None = None, resamples: int = 2000, seed: int = 0
-) -> dict[str, float]:
+def compare_scores(first: np.ndarray, second: np.ndarray, *, groups: np.ndarray | None = None) -> dict[str, float]:
     """Whether the second of two runs is better, image by image.
 
     Where a patient has several images, these are one observation: give their ``groups``. Then whole groups are drawn
@@ -138,8 +137,6 @@ def compare_scores(
         first: (N,) scores of one run.
         second: (N,) scores of the other on the same images in the same order.
         groups: (N,) the group of each image, as for ``bootstrap_interval``.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
 
     Returns:
         ``difference`` (mean of second minus first), ``low`` and ``high`` (its 95 % bootstrap interval over images),
@@ -159,7 +156,7 @@ def compare_scores(
     if first.shape != second.shape:
         raise ValueError(f"first {first.shape} and second {second.shape} differ")
     difference = second - first
-    low, high = bootstrap_interval(difference, groups=groups, resamples=resamples, seed=seed)
+    low, high = bootstrap_interval(difference, groups=groups)
     means = pd.Series(difference).groupby(np.arange(len(difference)) if groups is None else groups).mean().to_numpy()
     moved = means[means != 0]  # with the others in it scipy gives up the exact test, even of five
     p = float(scipy.stats.wilcoxon(moved).pvalue) if moved.size else 1.0

@@ -2,14 +2,20 @@ import numpy as np
 import pytest
 
 from seglib.scores import intervals
-from seglib.scores.intervals import bootstrap_interval, bootstrap_intervals, compare_scores, describe_comparison
+from seglib.scores.intervals import (
+    bootstrap_interval,
+    bootstrap_intervals,
+    compare_scores,
+    describe_comparison,
+    percentile_intervals,
+)
 
 
 def test_an_interval_covers_the_true_mean_about_95_times_in_100():
     rng = np.random.default_rng(0)
     hits = 0
-    for number in range(200):
-        low, high = bootstrap_interval(rng.beta(8, 2, size=60), resamples=300, seed=number)
+    for _ in range(200):
+        low, high = bootstrap_interval(rng.beta(8, 2, size=60))
         hits += low <= 0.8 <= high
     assert 180 <= hits <= 199
 
@@ -25,11 +31,10 @@ def test_an_interval_is_to_the_last_digit_that_of_one_drawing_after_the_other(co
     monkeypatch.setattr(
         intervals, "DRAWS_AT_ONCE", 1500
     )  # some chunks, the last of them shorter; and one row at a time
-    monkeypatch.setattr(intervals, "FEW", 0)
     values = np.random.default_rng(count).beta(8, 2, count)
     rng = np.random.default_rng(3)
     means = [rng.choice(values, count).mean() for _ in range(100)]
-    assert bootstrap_interval(values, resamples=100, seed=3) == tuple(np.quantile(means, [0.025, 0.975]))
+    assert percentile_intervals(values[None], resamples=100, seed=3) == [tuple(np.quantile(means, [0.025, 0.975]))]
 
 
 def test_groups_of_one_change_nothing_and_copies_of_images_add_nothing():
@@ -41,12 +46,11 @@ def test_groups_of_one_change_nothing_and_copies_of_images_add_nothing():
     assert np.ptp(bootstrap_interval(copies)) < 0.6 * np.ptp(alone)  # as if 200 strangers had been seen
 
 
-def test_a_resample_of_groups_is_averaged_over_its_images(monkeypatch):
-    monkeypatch.setattr(intervals, "FEW", 0)
+def test_a_resample_of_groups_is_averaged_over_its_images():
     # both groups twice: 0.25; the large one twice: 0; the small one twice: 1; never the 0.5 of a mean of means
     values, groups = np.array([0.0, 0.0, 0.0, 1.0]), np.array([7, 7, 7, 2])
-    means = {bootstrap_interval(values, groups=groups, resamples=1, seed=seed)[0] for seed in range(20)}
-    assert means == {0.0, 0.25, 1.0}
+    drawn = [percentile_intervals(values[None], groups=groups, resamples=1, seed=seed) for seed in range(20)]
+    assert {low for ((low, _),) in drawn} == {0.0, 0.25, 1.0}
 
 
 def test_a_resample_of_nothing_or_of_too_few_groups_is_refused():
@@ -79,9 +83,9 @@ def test_swapping_the_runs_swaps_the_verdict():
 def test_noise_is_called_chance_nineteen_times_in_twenty():
     rng = np.random.default_rng(0)
     verdicts = []
-    for number in range(100):
+    for _ in range(100):
         first = rng.uniform(0.7, 0.95, 60)
-        facts = compare_scores(first, first + rng.normal(0, 0.02, 60), resamples=200, seed=number)
+        facts = compare_scores(first, first + rng.normal(0, 0.02, 60))
         verdicts.append("real" in describe_comparison(facts))
     assert sum(verdicts) <= 10
 
@@ -123,7 +127,7 @@ def test_an_interval_of_few_groups_covers_the_true_mean_as_often_as_one_of_many(
     for seed in range(300):
         rng = np.random.default_rng(seed)
         values = rng.normal(0, 0.05, count)[groups] + rng.normal(0, 0.03, 5 * count)
-        low, high = bootstrap_interval(values, groups=groups, resamples=300, seed=seed)
+        low, high = bootstrap_interval(values, groups=groups)
         hits += low <= 0 <= high
     assert 0.88 <= hits / 300 <= 0.985  # the bootstrap alone: 0.50, 0.73, 0.83, 0.91 of the first four
 
@@ -170,11 +174,11 @@ def test_chance_among_slices_of_few_patients_is_called_chance():
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(12), 10)
     real = {True: 0, False: 0}
-    for number in range(60):
+    for _ in range(60):
         first = rng.uniform(0.7, 0.9, 120)
         second = first + rng.normal(0, 0.02, 12)[groups] + rng.normal(0, 0.005, 120)
         for known in real:
-            facts = compare_scores(first, second, groups=groups if known else None, resamples=200, seed=number)
+            facts = compare_scores(first, second, groups=groups if known else None)
             real[known] += "real" in describe_comparison(facts)
     assert real[True] <= 6
     assert real[False] > 20
