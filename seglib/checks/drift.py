@@ -15,11 +15,12 @@ TRAITS = (*IMAGE_TRAITS, "height", "width")
 FEWEST = 10  # images of each kind; of 9 and 9 the interval about 0.5 ends at 0.21 and 0.79
 CLEAR, STRONG = 0.7, 0.9  # areas from which on images differ clearly, and strongly
 SMALL = 0.2  # Cohen's d of a small difference
+SEED = 0  # of the choice of one image of each case, the folds and the trees
 Z = 1.959964  # of the normal distribution, for 95 %
 FOLDED = 1.35  # scatter of areas out of fold over that of areas of given scores; 1.3 to 1.6 in random splits of one set
 
 
-def measure_drift(train: pd.DataFrame, test: pd.DataFrame, *, seed: int = 0) -> dict[str, Any]:
+def measure_drift(train: pd.DataFrame, test: pd.DataFrame) -> dict[str, Any]:
     """How well a classifier tells test from training images by their traits, and which traits differ.
 
     Each image is judged by trees that were grown on the others: five folds with the same mix of both kinds in each.
@@ -31,7 +32,6 @@ def measure_drift(train: pd.DataFrame, test: pd.DataFrame, *, seed: int = 0) -> 
             ``gray`` is true in all rows of both, ``red`` stands for the three colours. ``case``, if it is there, is
             what images of one patient share.
         test: the same of the test images; may be empty.
-        seed: of the choice, the folds and the trees.
 
     Returns:
         ``auc`` (area under the ROC curve: how often a test image is taken for one more readily than a training image
@@ -45,13 +45,13 @@ def measure_drift(train: pd.DataFrame, test: pd.DataFrame, *, seed: int = 0) -> 
     """
     by_case = "case" in train and train["case"].duplicated().any()
     if by_case:
-        train, test = (_take_one_of_each(table, seed) for table in (train, test))
+        train, test = (_take_one_of_each(table) for table in (train, test))
     counts = {"train_images": len(train), "test_images": len(test)}
     facts = dict.fromkeys(("auc", "low", "high"), float("nan")) | counts
     facts |= {"by_case": bool(by_case), "gray": _all_gray(train, test)}
     facts["differences"] = compare_traits(train, test).to_dict()
     if min(counts.values()) >= FEWEST:
-        auc = _tell_apart(train, test, seed)
+        auc = _tell_apart(train, test)
         facts |= {"auc": auc, **dict(zip(("low", "high"), auc_interval(auc, len(train), len(test)), strict=True))}
     return facts
 
@@ -153,12 +153,12 @@ def _most(facts: dict[str, Any]) -> str:
     return f"most in {name}, {'higher' if d > 0 else 'lower'} {size}"
 
 
-def _take_one_of_each(table: pd.DataFrame, seed: int) -> pd.DataFrame:
-    shuffled = table.sample(frac=1, random_state=seed)
+def _take_one_of_each(table: pd.DataFrame) -> pd.DataFrame:
+    shuffled = table.sample(frac=1, random_state=SEED)
     return shuffled[~shuffled["case"].duplicated()].sort_index() if "case" in table else table
 
 
-def _tell_apart(train: pd.DataFrame, test: pd.DataFrame, seed: int) -> float:
+def _tell_apart(train: pd.DataFrame, test: pd.DataFrame) -> float:
     """Area under the ROC curve of predictions out of fold; 0.5 where no trait scatters."""
     traits = pd.concat(_shared(train, test), ignore_index=True).dropna(axis=1, how="all")
     traits = traits.fillna(traits.min() - 1)  # a trait that is missing is told from all values
@@ -166,8 +166,8 @@ def _tell_apart(train: pd.DataFrame, test: pd.DataFrame, seed: int) -> float:
         return 0.5
     kinds = np.repeat([0, 1], [len(train), len(test)])
     # Linear models learn chance well enough that folds of one set come out below 0.5; averaged trees at 0.5.
-    trees = ExtraTreesClassifier(200, min_samples_leaf=5, class_weight="balanced", random_state=seed)
-    folds = StratifiedKFold(5, shuffle=True, random_state=seed)
+    trees = ExtraTreesClassifier(200, min_samples_leaf=5, class_weight="balanced", random_state=SEED)
+    folds = StratifiedKFold(5, shuffle=True, random_state=SEED)
     probability = cross_val_predict(trees, traits, kinds, cv=folds, method="predict_proba")[:, 1]
     return float(roc_auc_score(kinds, probability))
 

@@ -121,13 +121,12 @@ def _standard_error(differences: np.ndarray, codes: np.ndarray) -> np.ndarray:
     return np.sqrt(np.square(sums).sum(axis=0) * count / max(count - 1, 1)) / len(differences)
 
 
-def divide_images(folds: Sequence[int], *, groups: Sequence | None = None, seed: int = 0) -> np.ndarray:
+def divide_images(folds: Sequence[int], *, groups: Sequence | None = None) -> np.ndarray:
     """The parts for cross-fitting: the folds, or, where one fold alone was held out, five random parts of it.
 
     Args:
         folds: (N,) the fold of each image.
         groups: (N,) the group of each image, which is never divided; None: each is one of its own.
-        seed: of the random parts.
 
     Returns:
         int (N,); two parts at least, unless there is but one image, or one group.
@@ -140,7 +139,7 @@ def divide_images(folds: Sequence[int], *, groups: Sequence | None = None, seed:
     codes = _number_groups(groups, len(parts))
     if len(set(parts.tolist())) == 1 and codes.max() > 0:
         several = np.arange(codes.max() + 1)
-        splitter = KFold(min(5, len(several)), shuffle=True, random_state=seed)
+        splitter = KFold(min(5, len(several)), shuffle=True, random_state=0)
         for number, (_, own) in enumerate(splitter.split(several)):
             parts[np.isin(codes, own)] = number
     return parts

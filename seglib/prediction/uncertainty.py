@@ -141,7 +141,7 @@ def choose_measure(table: pd.DataFrame) -> str:
 
 
 def rank_correlation(
-    first: np.ndarray, second: np.ndarray, *, groups: np.ndarray | None = None, resamples: int = 1000, seed: int = 0
+    first: np.ndarray, second: np.ndarray, *, groups: np.ndarray | None = None, resamples: int = 1000
 ) -> tuple[float, float, float]:
     """Spearman's rho of two values over images, with its 95 % interval by the percentile bootstrap.
 
@@ -150,7 +150,6 @@ def rank_correlation(
         second: (N,) another.
         groups: (N,) images that are drawn together, as for ``intervals.bootstrap_interval``.
         resamples: how many times all images, or as many groups, are drawn with replacement.
-        seed: of the drawing.
 
     Returns:
         Rho and the ends of its interval, in [-1, 1]. Not a number where there are fewer than ``FEWEST`` groups (or
@@ -168,7 +167,7 @@ def rank_correlation(
     count = len(set(codes.tolist()))
     if count < FEWEST or not (np.ptp(first) and np.ptp(second)):
         return (float("nan"),) * 3
-    rng, found = np.random.default_rng(seed), []
+    rng, found = np.random.default_rng(0), []
     step = max(1, DRAWS_AT_ONCE // len(first))
     for start in range(0, resamples, step):
         drawn = rng.multinomial(count, np.full(count, 1 / count), min(step, resamples - start))

@@ -99,10 +99,9 @@ def test_a_rare_test_image_counts_as_much_as_a_training_image():
     assert facts["auc"] > 0.65
 
 
-def test_the_same_seed_gives_the_same_number_and_another_another():
+def test_the_same_images_give_the_same_number():
     train, test = make_table(60, 0), make_table(40, 1)
     assert measure_drift(train, test) == measure_drift(train, test)
-    assert measure_drift(train, test)["auc"] != measure_drift(train, test, seed=1)["auc"]
 
 
 def test_cohens_d_is_the_difference_over_the_pooled_deviation():

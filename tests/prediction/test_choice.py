@@ -191,7 +191,6 @@ def test_folds_are_the_parts_and_one_fold_is_divided_at_random():
     parts = divide_images([2] * 23)
     assert sorted(np.bincount(parts).tolist()) == [4, 4, 5, 5, 5]
     assert (parts == divide_images([2] * 23)).all()
-    assert (parts != divide_images([2] * 23, seed=1)).any()
     assert (np.diff(parts) < 0).any()  # at random: the order of a table may mean something
     assert divide_images([2, 2]).tolist() in ([0, 1], [1, 0])
 
