@@ -6,12 +6,11 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from sklearn.model_selection import KFold
 
 from seglib.machine.ahead import map_on_cores
 from seglib.prediction.rules import MaskRules, find_parts, keep_parts, make_mask, measure_core
-from seglib.scores.intervals import compare_scores
+from seglib.scores.intervals import compare_scores, number_groups
 from seglib.scores.metrics import dice_of_counts
 
 THRESHOLDS = tuple(round(0.30 + 0.05 * step, 2) for step in range(9))  # 0.30 to 0.70
@@ -85,7 +84,7 @@ def choose_rules(table: np.ndarray, *, groups: Sequence | None = None) -> MaskRu
         >>> choose_rules(table)
         MaskRules(threshold=0.4, fill_holes=False, smallest_area=0.0, largest_only=False, smallest_core=0.0)
     """
-    codes = _number_groups(groups, len(table))
+    codes = number_groups(groups, len(table))
     means = table.mean(axis=0)
     best = int(means.argmax())
     from_best, from_plain = table[:, [best]] - table, table - table[:, [DEFAULT]]
@@ -103,10 +102,6 @@ def choose_rules(table: np.ndarray, *, groups: Sequence | None = None) -> MaskRu
     # the noisier a candidate, the easier it is near the best: one as simple that scores higher goes before it
     as_simple = [number for number in np.flatnonzero(clear).tolist() if effort(number) <= simplest]
     return CANDIDATES[min(as_simple, key=lambda number: (-means[number], effort(number)))]
-
-
-def _number_groups(groups: Sequence | None, count: int) -> np.ndarray:
-    return np.arange(count) if groups is None else pd.factorize(np.asarray(groups))[0]
 
 
 def _standard_error(differences: np.ndarray, codes: np.ndarray) -> np.ndarray:
@@ -136,7 +131,7 @@ def divide_images(folds: Sequence[int], *, groups: Sequence | None = None) -> np
         ([4, 4, 2], 5)
     """
     parts = np.asarray(folds, dtype=int).copy()
-    codes = _number_groups(groups, len(parts))
+    codes = number_groups(groups, len(parts))
     if len(set(parts.tolist())) == 1 and codes.max() > 0:
         several = np.arange(codes.max() + 1)
         splitter = KFold(min(5, len(several)), shuffle=True, random_state=0)
@@ -153,7 +148,7 @@ def cross_fit_rules(table: np.ndarray, parts: Sequence[int], *, groups: Sequence
         parts: (N,) of ``divide_images``.
         groups: as for ``choose_rules``.
     """
-    parts, codes = np.asarray(parts), _number_groups(groups, len(table))
+    parts, codes = np.asarray(parts), number_groups(groups, len(table))
     numbers = set(parts.tolist())
     if len(numbers) == 1:
         return [MaskRules()] * len(parts)
@@ -178,7 +173,7 @@ def describe_rules(table: np.ndarray, fitted: Sequence[MaskRules], *, groups: Se
     """
     plain = table[:, DEFAULT]
     scored = table[np.arange(len(table)), [CANDIDATES.index(rules) for rules in fitted]]
-    codes = _number_groups(groups, len(table))
+    codes = number_groups(groups, len(table))
     gain = compare_scores(plain, scored, groups=codes)
     gain["standard_error"] = float(_standard_error((scored - plain)[:, None], codes)[0])
     errors = _standard_error(table - plain[:, None], codes)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from seglib.prediction.probabilities import average_maps
 from seglib.prediction.rules import MaskRules, make_mask
+from seglib.scores.intervals import DRAWS_AT_ONCE, number_groups
 from seglib.scores.metrics import dice_of_counts
 from seglib.scores.tables import tabulate_numbers
 
@@ -37,12 +38,9 @@ TITLES = {
     "agreement_rho": "disagreement with error, rank correlation",
     "agreement_caught": "worst images among the least agreed on",
 }
-DRAWS_AT_ONCE = 1 << 18  # of the bootstrap: 2 MiB of numbers, however many images there are
 FEWEST_CAUGHT = 5  # images in a tenth from which on a share of them is told
 FEWEST = 8  # groups of images: three lie in order by chance once in six times
-
-
-TELLS = 0.5  # rho; while the interval holds it, more images may show that doubt tells
+TELLS = 0.5  # rho that would be worth something; an interval that holds both 0 and it leaves the question open
 
 
 def expected_dice(probability: np.ndarray, pred: np.ndarray) -> float:
@@ -163,7 +161,7 @@ def rank_correlation(
         1.0
     """
     first, second = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
-    codes = np.arange(len(first)) if groups is None else pd.factorize(np.asarray(groups), use_na_sentinel=False)[0]
+    codes = number_groups(groups, len(first))
     count = len(set(codes.tolist()))
     if count < FEWEST or not (np.ptp(first) and np.ptp(second)):
         return (float("nan"),) * 3

@@ -10,7 +10,7 @@ from seglib.images.reading import Scale, read_image
 from seglib.machine.ahead import map_on_cores
 from seglib.machine.progress import track
 from seglib.scores.difficulty import BLACK, measure_difficulty
-from seglib.scores.intervals import percentile_intervals, student_factor
+from seglib.scores.intervals import number_groups, percentile_intervals, student_factor
 from seglib.scores.summaries import FAILURE_IOU
 
 SMALL, LARGE = 0.05, 0.5  # share of the image
@@ -114,8 +114,8 @@ def compare_causes(table: pd.DataFrame, *, groups: Sequence | None = None) -> pd
         take the mean of, and no interval where fewer than ``FEWEST`` groups have the cause or lack it.
     """
     causes, values = find_causes(table), divide_errors(table).assign(dice=table["dice"])
-    groups = np.arange(len(table)) if groups is None else np.asarray(groups)
-    return pd.DataFrame([_compare(cause, values, causes[cause].to_numpy(), groups) for cause in causes])
+    codes = number_groups(groups, len(table))
+    return pd.DataFrame([_compare(cause, values, causes[cause].to_numpy(), codes) for cause in causes])
 
 
 def _compare(cause: str, values: pd.DataFrame, has: np.ndarray, groups: np.ndarray) -> dict[str, float | str]:
@@ -241,7 +241,7 @@ def choose_first(table: pd.DataFrame, *, groups: Sequence | None = None, count: 
         index is that of ``table``.
     """
     ranked = table["dice"].sort_values(kind="stable").index[: max(count, -(-len(table) // 10))]
-    known = pd.Series(range(len(table)) if groups is None else np.asarray(groups), index=table.index)
+    known = pd.Series(number_groups(groups, len(table)), index=table.index)
     again = known[ranked].duplicated().to_numpy()
     worst = ranked[~again].append(ranked[again])
     reasons = _find_reasons(table).loc[worst]

@@ -94,7 +94,7 @@ def percentile_intervals(
     count = rows.shape[1]
     if not count or (groups is not None and len(groups) != count):
         raise ValueError(f"{count} values and {'no' if groups is None else len(groups)} groups cannot be resampled")
-    codes = np.arange(count) if groups is None else pd.factorize(np.asarray(groups), use_na_sentinel=False)[0]
+    codes = number_groups(groups, count)
     sizes, sums = np.bincount(codes), [np.bincount(codes, weights=row) for row in rows]
     rng, means = np.random.default_rng(seed), np.empty((len(rows), resamples))
     step = max(1, DRAWS_AT_ONCE // sizes.size)
@@ -106,11 +106,34 @@ def percentile_intervals(
     return [(float(low), float(high)) for low, high in np.quantile(means, [0.025, 0.975], axis=1).T]
 
 
-def student_factor(count: int) -> float:
-    """By how much wider the interval of a mean of so many is than the bootstrap makes it: Student's t over the normal.
+def number_groups(groups: Sequence | None, count: int) -> np.ndarray:
+    """The groups of images as whole numbers from 0, in the order of their first images.
 
     Args:
-        count: of images or groups, 2 or more.
+        groups: (N,) numbers or names; None: every image is a group of its own.
+        count: N, where there are no groups.
+
+    Returns:
+        int (N,).
+
+    Example:
+        >>> number_groups(["b", "a", "b"], 3).tolist(), number_groups(None, 3).tolist()
+        ([0, 1, 0], [0, 1, 2])
+    """
+    return np.arange(count) if groups is None else pd.factorize(np.asarray(groups), use_na_sentinel=False)[0]
+
+
+def student_factor(count: int) -> float:
+    """How many times wider the interval of a mean is than the bootstrap draws it: ``t / 1.96 * sqrt(n / (n - 1))``.
+
+    Student's ``t(0.975, n - 1)`` over that of the normal distribution makes up for a spread that few values tell badly,
+    and the root for a bootstrap that divides by n.
+
+    Args:
+        count: n, of images or groups, 2 or more.
+
+    Returns:
+        Above 1, and nearer to it the larger n.
 
     Example:
         >>> round(student_factor(5), 2), round(student_factor(500), 2)
@@ -157,7 +180,7 @@ def compare_scores(first: np.ndarray, second: np.ndarray, *, groups: np.ndarray 
         raise ValueError(f"first {first.shape} and second {second.shape} differ")
     difference = second - first
     low, high = bootstrap_interval(difference, groups=groups)
-    means = pd.Series(difference).groupby(np.arange(len(difference)) if groups is None else groups).mean().to_numpy()
+    means = pd.Series(difference).groupby(number_groups(groups, len(difference))).mean().to_numpy()
     moved = means[means != 0]  # with the others in it scipy gives up the exact test, even of five
     p = float(scipy.stats.wilcoxon(moved).pvalue) if moved.size else 1.0
     better, worse = int((difference > 0).sum()), int((difference < 0).sum())
