@@ -17,7 +17,7 @@ from seglib.images.reading import image_size
 from seglib.machine.ahead import map_on_cores
 from seglib.machine.progress import track
 from seglib.paths import write_whole
-from seglib.submission.run_lengths import decode_runs, make_absolute, seem_relative
+from seglib.submission.run_lengths import decode_runs, seem_relative
 from seglib.submission.tables import blank_nothing, choose_rows, match_ids, shorten_id
 
 LOOKED_AT = 20  # masks that tell whether runs go down the columns, and rows that tell whether they are relative
@@ -91,11 +91,9 @@ def decode_masks(
         raise InputError(f"{table}: the starts of most rows go down, as in relative run lengths; say --relative")
 
     def decode(name: str) -> np.ndarray:
-        size, rows = image_size(found[name]), texts.get(name, [])
-        if relative:
-            rows = [make_absolute(row, zero_based=zero_based) for row in rows]
+        size, order = image_size(found[name]), {"by_rows": by_rows, "zero_based": zero_based, "relative": relative}
         try:
-            return decode_runs(" ".join(rows), size, by_rows=by_rows, zero_based=zero_based)
+            return decode_runs(texts.get(name, []), size, **order)
         except ValueError as error:
             raise InputError(f"{table}, {name}: {error}; the image is {size[0]} x {size[1]} pixels") from None
 

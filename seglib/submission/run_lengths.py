@@ -57,23 +57,35 @@ def decode_rle(text: str, shape: tuple[int, int], *, by_rows: bool = False, zero
     return flat.reshape(shape, order="C" if by_rows else "F")
 
 
-def decode_runs(text: str, shape: tuple[int, int], *, by_rows: bool = False, zero_based: bool = False) -> np.ndarray:
-    """``decode_rle`` of other people's masks, whose runs may be in any order, touch and overlap.
+def decode_runs(
+    rows: Iterable[str],
+    shape: tuple[int, int],
+    *,
+    by_rows: bool = False,
+    zero_based: bool = False,
+    relative: bool = False,
+) -> np.ndarray:
+    """The mask of other people's run lengths: one text for each object, whose runs may touch, overlap and be unordered.
 
     Args:
-        text: as there.
-        shape: as there.
-        by_rows: as there.
-        zero_based: as there.
+        rows: texts of run lengths of one image; their objects are joined.
+        shape: height and width.
+        by_rows: runs go along the rows.
+        zero_based: the first pixel is 0.
+        relative: each start counts from the end of the run before (`make_absolute`).
+
+    Returns:
+        uint8 (H, W) in {0, 1}.
 
     Raises:
-        ValueError: as there, but for runs that touch, overlap or are not in order.
+        ValueError: if a text is no list of pairs of whole numbers, or a run leaves the image.
 
     Example:
-        >>> decode_runs("5 1 3 2 3 1", (2, 3)).tolist()
+        >>> decode_runs(["5 1", "3 2 3 1"], (2, 3)).tolist()
         [[0, 1, 1], [0, 1, 0]]
     """
-    starts, lengths = _split_runs(text, shape[0] * shape[1], zero_based=zero_based)
+    absolute = [make_absolute(row, zero_based=zero_based) for row in rows] if relative else rows
+    starts, lengths = _split_runs(" ".join(absolute), shape[0] * shape[1], zero_based=zero_based)
     change = np.zeros(shape[0] * shape[1] + 1, dtype=np.int32)
     np.add.at(change, starts, 1)
     np.add.at(change, starts + lengths, -1)

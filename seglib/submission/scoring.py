@@ -13,7 +13,7 @@ from seglib.data.references import list_masks
 from seglib.errors import InputError
 from seglib.paths import find_part
 from seglib.scores.masks import score_masks
-from seglib.submission.run_lengths import decode_runs, make_absolute, seem_relative
+from seglib.submission.run_lengths import decode_runs, seem_relative
 from seglib.submission.tables import blank_nothing, choose_rows, match_ids, shorten_id
 
 LOOKED_AT = 10  # images that tell the direction, rows that tell whether run lengths are relative
@@ -45,11 +45,9 @@ class Submitted:
         Raises:
             InputError: if its run lengths are none of this size.
         """
-        rows = self.rows[stem]
-        if self.relative:
-            rows = [make_absolute(row, zero_based=self.zero_based) for row in rows]
+        order = {"by_rows": self.by_rows != across, "zero_based": self.zero_based, "relative": self.relative}
         try:
-            return decode_runs(" ".join(rows), size, by_rows=self.by_rows != across, zero_based=self.zero_based)
+            return decode_runs(self.rows[stem], size, **order)
         except ValueError as error:
             raise InputError(
                 f"{self.path}, row {shorten_id(stem)}: {error}; the mask is {size[0]} x {size[1]} pixels"

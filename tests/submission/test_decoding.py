@@ -232,11 +232,11 @@ def test_runs_of_others_may_be_in_any_order_and_overlap():
     mask = (np.random.default_rng(0).random((20, 31)) > 0.7).astype(np.uint8)
     pairs = np.array(encode_rle(mask).split()).reshape(-1, 2)
     shuffled = np.concatenate([pairs[::-1], pairs[3:9]])
-    assert np.array_equal(decode_runs(" ".join(shuffled.ravel()), mask.shape), mask)
+    assert np.array_equal(decode_runs([" ".join(shuffled.ravel())], mask.shape), mask)
     with pytest.raises(ValueError, match="touch, overlap"):
         decode_rle(" ".join(shuffled.ravel()), mask.shape)
-    assert not decode_runs("", (3, 4)).any()
-    assert decode_runs("1 3 " * 256, (3, 4)).sum() == 3
+    assert not decode_runs([""], (3, 4)).any()
+    assert decode_runs(["1 3"] * 256, (3, 4)).sum() == 3
 
 
 def test_the_command_says_what_it_wrote_and_what_to_look_at(images, tmp_path, capsys):
