@@ -13,6 +13,7 @@ from seglib.data.references import list_masks
 from seglib.errors import InputError
 from seglib.paths import find_part
 from seglib.scores.masks import score_masks
+from seglib.scores.metrics import dice_of_counts
 from seglib.submission.run_lengths import decode_runs, seem_relative
 from seglib.submission.tables import blank_nothing, choose_rows, match_ids, shorten_id
 
@@ -162,7 +163,7 @@ def _pair(
 
 
 def _dice(pred: np.ndarray, mask: np.ndarray) -> float:
-    return 2 * np.count_nonzero(pred & mask) / (np.count_nonzero(pred) + np.count_nonzero(mask))
+    return dice_of_counts(*map(np.count_nonzero, (pred & mask, pred, mask)))
 
 
 def _refuse_relative(submitted: Submitted, truth: Mapping[str, str], read_mask: ReadMask) -> None:
