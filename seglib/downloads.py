@@ -24,7 +24,7 @@ from seglib.errors import InputError
 from seglib.images.reading import SUFFIXES
 from seglib.kaggle.client import require_client
 
-ISIC_URL = "https://isic-challenge-data.s3.amazonaws.com/2016/"
+ISIC_URL = "https://isic-challenge-data.s3.amazonaws.com/2016"
 ISIC_PAGE = "https://challenge.isic-archive.com/landing/2016/37"
 NEEDED = ("Train/Image", "Train/Mask", "Test/Image")
 WAITS = (0, 1, 3, 10)  # seconds before each try
@@ -42,7 +42,7 @@ ISIC2016 = {  # folder of the tree: the archive that fills it, and how many imag
 }
 
 
-def get_data(name: str, folder: Path, *, base_url: str | None = None) -> Path:
+def get_data(name: str, folder: Path) -> Path:
     """Fetch a data set and lay it out as the tree every other module reads.
 
     A folder that holds a whole tree is returned as it is, without any network. What a broken download left in
@@ -51,7 +51,6 @@ def get_data(name: str, folder: Path, *, base_url: str | None = None) -> Path:
     Args:
         name: ``isic2016``, or ``kaggle:SLUG`` with the last part of the competition's address.
         folder: Where the tree goes; made when missing. Other files in it are left alone.
-        base_url: Where the archives of ``isic2016`` lie, for a mirror; by default the challenge's own address.
 
     Returns:
         ``folder``, which now holds ``Train/Image``, ``Train/Mask``, ``Test/Image`` and, where public, ``Test/Mask``.
@@ -66,7 +65,7 @@ def get_data(name: str, folder: Path, *, base_url: str | None = None) -> Path:
             return folder
         if (folder / "Train").exists() or (folder / "Test").exists():
             raise InputError(f"{folder} holds a tree, but {problem}: move it away or name another folder")
-        _fill(folder, slug, base_url or ISIC_URL)
+        _fill(folder, slug)
     except OSError as error:
         raise InputError(f"{folder} cannot be written ({error}): free space or name another folder") from error
     return folder
@@ -105,7 +104,7 @@ def _ids(folder: Path) -> set[str]:
     return {re.sub("_segmentation$", "", stem, flags=re.IGNORECASE) for stem in stems}
 
 
-def _fill(folder: Path, slug: str | None, base_url: str) -> None:
+def _fill(folder: Path, slug: str | None) -> None:
     """Fetch and unpack beside the tree; move into place when all is well."""
     work = folder / ".download"  # inside the folder, so that a move never crosses disks and git ignores it
     tree, raw = work / "new" / "tree", work / "new" / "raw"
@@ -115,7 +114,7 @@ def _fill(folder: Path, slug: str | None, base_url: str) -> None:
         _unpack(_from_kaggle(slug, work), raw, flat=False)
         _sort_out(raw, tree)
     else:
-        archives = {role: _fetch(f"{base_url.rstrip('/')}/{name}", work) for role, (name, _) in ISIC2016.items()}
+        archives = {role: _fetch(f"{ISIC_URL}/{name}", work) for role, (name, _) in ISIC2016.items()}
         for role, archive in archives.items():
             _unpack(archive, tree / role, flat=True)
     problem = _problem(tree, slug)

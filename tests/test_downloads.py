@@ -124,6 +124,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setattr(downloads, "WAITS", (0, 0, 0))
     monkeypatch.setattr(downloads, "CHUNK", 100)
     with Server() as server:
+        monkeypatch.setattr(downloads, "ISIC_URL", server.url)
         server.files = archives()
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield server
@@ -156,27 +157,27 @@ def test_the_published_archives_are_the_four_of_the_challenge() -> None:
 
 def test_a_download_makes_the_tree_and_leaves_nothing_else(server: Server, tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "data"
-    assert get_data("isic2016", folder, base_url=server.url) == folder
+    assert get_data("isic2016", folder) == folder
     assert files_in(folder) == expected()
     assert sorted(path.name for path in folder.iterdir()) == ["Test", "Train"]
 
 
 def test_other_files_in_the_folder_stay(server: Server, tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("mine")
-    get_data("isic2016", tmp_path, base_url=server.url + "/")
+    get_data("isic2016", tmp_path)
     assert files_in(tmp_path) == {**expected(), "README.md": b"mine"}
     assert server.log[0][1] == "/data/train_images.zip"
 
 
 def test_a_whole_tree_is_returned_without_a_single_request(server: Server, tmp_path: Path) -> None:
-    get_data("isic2016", tmp_path, base_url=server.url)
+    get_data("isic2016", tmp_path)
     server.log.clear()
-    assert get_data("isic2016", tmp_path, base_url=server.url) == tmp_path
+    assert get_data("isic2016", tmp_path) == tmp_path
     assert server.log == []
 
 
 def test_without_a_terminal_there_is_one_line_per_archive(server: Server, tmp_path: Path, capfd) -> None:
-    get_data("isic2016", tmp_path, base_url=server.url)
+    get_data("isic2016", tmp_path)
     said = capfd.readouterr()
     assert said.out == ""
     assert said.err.splitlines() == [f"fetching {server.url}/{name}" for name, _ in SMALL.values()]
@@ -184,7 +185,7 @@ def test_without_a_terminal_there_is_one_line_per_archive(server: Server, tmp_pa
 
 def test_a_connection_that_breaks_half_way_is_taken_up_at_the_same_byte(server: Server, tmp_path: Path) -> None:
     server.cuts = [30_000]
-    get_data("isic2016", tmp_path, base_url=server.url)
+    get_data("isic2016", tmp_path)
     assert [asked for _, path, asked in server.log if path.endswith("train_images.zip")] == [None, "bytes=30000-"]
     assert files_in(tmp_path) == expected()
 
@@ -192,17 +193,17 @@ def test_a_connection_that_breaks_half_way_is_taken_up_at_the_same_byte(server: 
 def test_the_next_call_takes_up_what_a_failed_one_left(server: Server, tmp_path: Path) -> None:
     server.cuts = [100, 200, 300]
     with pytest.raises(InputError, match=rf"{server.url}/train_images.zip .*ChunkedEncodingError.* resumes"):
-        get_data("isic2016", tmp_path, base_url=server.url)
+        get_data("isic2016", tmp_path)
     assert not (tmp_path / "Train").exists()
     server.log.clear()
-    get_data("isic2016", tmp_path, base_url=server.url)
+    get_data("isic2016", tmp_path)
     assert server.log[0] == ("GET", "/data/train_images.zip", "bytes=600-")
     assert files_in(tmp_path) == expected()
 
 
 def test_a_range_that_comes_in_pieces_is_asked_for_until_all_is_there(server: Server, tmp_path: Path) -> None:
     server.cuts, server.piece = [10_000], 40_000
-    get_data("isic2016", tmp_path, base_url=server.url)
+    get_data("isic2016", tmp_path)
     assert [asked for _, _, asked in server.log[:3]] == [None, "bytes=10000-", "bytes=50000-"]
     assert files_in(tmp_path) == expected()
 
@@ -210,7 +211,7 @@ def test_a_range_that_comes_in_pieces_is_asked_for_until_all_is_there(server: Se
 def leave_a_part(server: Server, folder: Path, size: int) -> None:
     server.cuts = [size, 0, 0]
     with pytest.raises(InputError, match="train_images"):
-        get_data("isic2016", folder, base_url=server.url)
+        get_data("isic2016", folder)
     server.log.clear()
 
 
@@ -230,7 +231,7 @@ def test_an_archive_that_changed_meanwhile_starts_anew(server: Server, tmp_path:
     leave_a_part(server, tmp_path, 30_000)
     change_the_archive(server)
     server.obeys_if_range = obeys_if_range
-    get_data("isic2016", tmp_path, base_url=server.url)
+    get_data("isic2016", tmp_path)
     assert (tmp_path / "Train/Image/ISIC_0000000.jpg").read_bytes() == noise(99)
     assert files_in(tmp_path).keys() == expected().keys()
 
@@ -238,7 +239,7 @@ def test_an_archive_that_changed_meanwhile_starts_anew(server: Server, tmp_path:
 def test_a_server_that_knows_no_ranges_starts_anew(server: Server, tmp_path: Path) -> None:
     leave_a_part(server, tmp_path, 30_000)
     server.ranges = False
-    get_data("isic2016", tmp_path, base_url=server.url)
+    get_data("isic2016", tmp_path)
     assert server.log[0][2] == "bytes=30000-"
     assert files_in(tmp_path) == expected()
 
@@ -246,7 +247,7 @@ def test_a_server_that_knows_no_ranges_starts_anew(server: Server, tmp_path: Pat
 @pytest.mark.parametrize("stamp", ["", 'W/"weak"'])
 def test_without_a_stamp_that_proves_it_the_same_no_range_is_asked(server: Server, tmp_path: Path, stamp: str) -> None:
     server.stamp, server.cuts = stamp, [30_000]
-    get_data("isic2016", tmp_path, base_url=server.url)
+    get_data("isic2016", tmp_path)
     assert {asked for _, _, asked in server.log} == {None}
     assert files_in(tmp_path) == expected()
 
@@ -256,7 +257,7 @@ def test_a_part_that_is_whole_or_too_long_is_settled_by_a_416(server: Server, tm
     leave_a_part(server, tmp_path, 100)
     part = tmp_path / ".download" / "train_images.zip.part"
     part.write_bytes(server.files["train_images.zip"] + b"x" * surplus)
-    get_data("isic2016", tmp_path, base_url=server.url)
+    get_data("isic2016", tmp_path)
     requests_for_it = [asked for _, path, asked in server.log if path.endswith("train_images.zip")]
     assert len(requests_for_it) == (2 if surplus else 1)
     assert files_in(tmp_path) == expected()
@@ -264,33 +265,35 @@ def test_a_part_that_is_whole_or_too_long_is_settled_by_a_416(server: Server, tm
 
 def test_an_overloaded_server_is_asked_again_and_then_named(server: Server, tmp_path: Path) -> None:
     server.failures = [503, 429]
-    get_data("isic2016", tmp_path / "a", base_url=server.url)
+    get_data("isic2016", tmp_path / "a")
     server.failures = [503, 503, 503]
     with pytest.raises(InputError, match=r"train_images\.zip could not be fetched \(503 Service Unavailable\)"):
-        get_data("isic2016", tmp_path / "b", base_url=server.url)
+        get_data("isic2016", tmp_path / "b")
 
 
 def test_a_404_names_the_address_and_is_not_asked_again(server: Server, tmp_path: Path) -> None:
     del server.files["test_images.zip"]
     with pytest.raises(InputError, match=rf"{server.url}/test_images.zip answers 404 Not Found: see https://challenge"):
-        get_data("isic2016", tmp_path, base_url=server.url)
+        get_data("isic2016", tmp_path)
     assert [path for _, path, _ in server.log].count("/data/test_images.zip") == 1
 
 
-def test_no_server_names_the_address_and_the_cure(server: Server, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("server")
+def test_no_server_names_the_address_and_the_cure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(downloads, "ISIC_URL", "http://127.0.0.1:9")
     with pytest.raises(InputError, match=r"http://127\.0\.0\.1:9/train_images\.zip could not be .*: run the same"):
-        get_data("isic2016", tmp_path, base_url="http://127.0.0.1:9")
+        get_data("isic2016", tmp_path)
 
 
 def test_a_truncated_archive_is_named_and_fetched_anew_by_the_next_call(server: Server, tmp_path: Path) -> None:
     whole = server.files["train_masks.zip"]
     server.files["train_masks.zip"] = whole[:-500]
     with pytest.raises(InputError, match=r"train_masks\.zip cannot be unpacked \(File is not a zip file\): run again"):
-        get_data("isic2016", tmp_path, base_url=server.url)
+        get_data("isic2016", tmp_path)
     assert not (tmp_path / "Train").exists()
     server.files["train_masks.zip"] = whole
     server.log.clear()
-    get_data("isic2016", tmp_path, base_url=server.url)
+    get_data("isic2016", tmp_path)
     assert [path for _, path, _ in server.log] == ["/data/train_masks.zip"]
     assert files_in(tmp_path) == expected()
 
@@ -300,7 +303,7 @@ def test_a_flipped_byte_is_found(server: Server, tmp_path: Path) -> None:
     body[10_000] ^= 255
     server.files["train_masks.zip"] = bytes(body)
     with pytest.raises(InputError, match=r"train_masks\.zip cannot be unpacked"):
-        get_data("isic2016", tmp_path, base_url=server.url)
+        get_data("isic2016", tmp_path)
     assert not (tmp_path / "Train").exists()
 
 
@@ -361,25 +364,25 @@ def test_a_mask_without_its_image_or_an_image_without_its_mask_is_named(server: 
     masks = {f"m/ISIC_{i:07}_Segmentation.png": noise(i) for i in (0, 2)}
     server.files["train_masks.zip"] = zipped(masks)
     with pytest.raises(InputError, match="Train/Mask lacks 1 of its files, that of ISIC_0000001 among them: delete"):
-        get_data("isic2016", tmp_path / "a", base_url=server.url)
+        get_data("isic2016", tmp_path / "a")
     assert not (tmp_path / "a" / "Train").exists()
     server.files |= {"train_masks.zip": good, "test_images.zip": zipped({"i/ISIC_0000500.jpg": noise(1)})}
     with pytest.raises(InputError, match="Test/Image lacks 1 of its files, that of ISIC_0000501"):
-        get_data("isic2016", tmp_path / "b", base_url=server.url)
+        get_data("isic2016", tmp_path / "b")
 
 
 def test_fewer_pairs_than_published_are_counted(server: Server, tmp_path: Path) -> None:
     server.files["test_images.zip"] = zipped({"i/ISIC_0000500.jpg": noise(1)})
     server.files["test_masks.zip"] = zipped({"m/ISIC_0000500_Segmentation.png": noise(2)})
     with pytest.raises(InputError, match="Test/Image holds 1 images instead of 2"):
-        get_data("isic2016", tmp_path, base_url=server.url)
+        get_data("isic2016", tmp_path)
 
 
 def test_part_of_another_tree_is_neither_touched_nor_downloaded_over(server: Server, tmp_path: Path) -> None:
     (tmp_path / "Train" / "Image").mkdir(parents=True)
     (tmp_path / "Train" / "Image" / "mine.jpg").write_bytes(b"mine")
     with pytest.raises(InputError, match="holds a tree, but Train/Image holds 1 images instead of 3: move it"):
-        get_data("isic2016", tmp_path, base_url=server.url)
+        get_data("isic2016", tmp_path)
     assert server.log == []
     assert files_in(tmp_path) == {"Train/Image/mine.jpg": b"mine"}
 
@@ -387,7 +390,7 @@ def test_part_of_another_tree_is_neither_touched_nor_downloaded_over(server: Ser
 def test_a_folder_that_cannot_be_made_is_named(server: Server, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("a file")
     with pytest.raises(InputError, match=r"file/data cannot be written .*name another folder"):
-        get_data("isic2016", tmp_path / "file" / "data", base_url=server.url)
+        get_data("isic2016", tmp_path / "file" / "data")
 
 
 @pytest.mark.parametrize(
