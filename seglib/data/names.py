@@ -46,6 +46,16 @@ def match_names(images: Iterable[str], masks: Iterable[str]) -> dict[str, str]:
     return {mask: by_image[key] for key, mask in by_mask.items() if key in shared}
 
 
+def strip_ending(stem: str) -> str:
+    """A mask's stem without its `MASK_ENDING`.
+
+    Example:
+        >>> strip_ending("a_mask"), strip_ending("a_Segmentation"), strip_ending("mask_a")
+        ('a', 'a', 'mask_a')
+    """
+    return MASK_ENDING.sub("", stem)
+
+
 def drop_sides(name: str) -> str:
     """A name without the words left and right.
 

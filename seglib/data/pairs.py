@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from seglib.data.files import Files, drop_kinds
-from seglib.data.names import MASK_BESIDE, MASK_ENDING, MASK_NUMBER, drop_sides, match_names, match_sides
+from seglib.data.names import MASK_BESIDE, MASK_NUMBER, drop_sides, match_names, match_sides, strip_ending
 from seglib.data.usual_grays import mark_usual
 from seglib.errors import Problem
 from seglib.images.mask_files import join_files
@@ -58,11 +58,6 @@ def are_one(names: Sequence[str], image: str) -> bool:
     folders = {_name_folder(name) for name in names}
     stems = {drop_sides(MASK_NUMBER.sub(r"\1", os.path.splitext(name)[0])).lower() for name in names}
     return folders == {image} or len(stems) == 1
-
-
-def strip_ending(stem: str) -> str:
-    """A mask's stem without its `MASK_ENDING`."""
-    return MASK_ENDING.sub("", stem)
 
 
 def _find_owner(stem: str, name: str, images: Collection[str]) -> str:

@@ -4,8 +4,8 @@ from collections import defaultdict
 from pathlib import Path
 
 from seglib.data.files import KIND, Files, list_files
-from seglib.data.names import MASK_NUMBER, find_beside
-from seglib.data.pairs import are_one, join_masks, pair_masks, strip_ending
+from seglib.data.names import MASK_NUMBER, find_beside, strip_ending
+from seglib.data.pairs import are_one, join_masks, pair_masks
 from seglib.data.parts import find_test, find_test_masks
 from seglib.data.trees import list_part
 from seglib.errors import InputError

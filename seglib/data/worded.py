@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Sequence
 
-from seglib.data.names import MASK_ENDING, drop_sides, match_names, match_sides
+from seglib.data.names import drop_sides, match_names, match_sides, strip_ending
 from seglib.data.words import find_word, is_for_test, is_for_training, name_kind
 
 
@@ -106,7 +106,7 @@ def call_files(names: Iterable[str], *, alone: bool) -> dict[str, str]:
 
 def do_pair(images: Iterable[str], masks: Iterable[str]) -> bool:
     """Whether the stems of masks tell which images they belong to, of some at least."""
-    images, plain = list(images), [MASK_ENDING.sub("", stem) for stem in masks]
+    images, plain = list(images), list(map(strip_ending, masks))
     return not set(plain).isdisjoint(images) or bool(match_names(images, plain) or match_sides(images, plain))
 
 
