@@ -1,7 +1,7 @@
 """Folders -> the image files below them by their stems, images apart from masks."""
 
 import os
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -49,8 +49,7 @@ def list_part(part: Path, left_out: Collection[Path] = (), *, data_dir: Path | N
             _refuse_test(images)
         return Part(images, list_files(mask_dir, left_out))
     whole = image_dir or part
-    test, depth = (find_test(whole), DEPTH) if whole == data_dir else (None, None)
-    names = list(walk(whole, left_out, skip=lambda place: place == str(test), depth=depth))
+    names = list(_walk(whole, left_out, data_dir))
     kinds = [find_kind(name) for name in names]
     of_images = "image" if "image" in kinds else ""
     images = [name for name, kind in zip(names, kinds, strict=True) if kind == of_images]
@@ -110,12 +109,16 @@ def _list_beside(part: Path, left_out: Collection[Path], *, data_dir: Path | Non
     return Part(images, masks) if worded.do_pair(images.names, masks.names) else None
 
 
-def list_worded(part: Path, left_out: Collection[Path] = (), *, data_dir: Path | None = None) -> list[str]:
-    """The images below a part by their names, all kinds of them; the arguments are those of `list_part`."""
-    test, depth = (find_test(part), DEPTH) if part == data_dir else (None, None)
-    names = walk(part, left_out, skip=lambda place: place == str(test), depth=depth)
-    names = [name for name in names if os.path.splitext(name)[1].lower() in SUFFIXES]
+def list_worded(part: Path, left_out: Collection[Path] = (), *, data_dir: Path | None) -> list[str]:
+    """The names of all image files below a part, of whatever kind; the arguments are those of `list_part`."""
+    names = [name for name in _walk(part, left_out, data_dir) if os.path.splitext(name)[1].lower() in SUFFIXES]
     return worded.drop_tests(names) if part == data_dir else names
+
+
+def _walk(folder: Path, left_out: Collection[Path], data_dir: Path | None) -> Iterator[str]:
+    """The files below a folder; of the data folder itself those not deep in it, without its test images."""
+    test, depth = (find_test(folder), DEPTH) if folder == data_dir else (None, None)
+    return walk(folder, left_out, skip=lambda place: place == str(test), depth=depth)
 
 
 def refuse_truth(part: Path, found: Part) -> None:
