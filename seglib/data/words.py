@@ -16,7 +16,7 @@ SIDES = {"left", "right"}
 
 def tells_train(name: str) -> bool:
     """Whether a word of a name says that something is to train on."""
-    return any(TRAINS.fullmatch(word.lower()) for word in WORD.findall(name))
+    return _has_word(name, TRAINS)
 
 
 def tells_test(name: str) -> bool:
@@ -26,7 +26,7 @@ def tells_test(name: str) -> bool:
         >>> tells_test("TestDataset"), tells_test("testA_1"), tells_test("validated")
         (True, True, False)
     """
-    return any(TESTS.fullmatch(word.lower()) for word in WORD.findall(name))
+    return _has_word(name, TESTS)
 
 
 def drop_train(name: str) -> str | None:
@@ -58,6 +58,10 @@ def do_names_agree(first: str, second: str) -> bool:
     """
     words, others = (set(WORD.findall(name)) for name in (first, second))
     return bool(words) == bool(others) and (words <= others or others <= words)
+
+
+def _has_word(name: str, kind: re.Pattern[str]) -> bool:
+    return any(kind.fullmatch(word.lower()) for word in WORD.findall(name))
 
 
 def _drop_word(name: str, kind: re.Pattern[str]) -> str | None:
@@ -125,7 +129,7 @@ def is_for_test(folder: str) -> bool:
 
 def asks(folder: str) -> bool:
     """Whether a word in the name of a folder says that it is of what a submission is made for."""
-    return any(ASKED.fullmatch(word.lower()) for word in WORD.findall(folder))
+    return _has_word(folder, ASKED)
 
 
 def asks_images(folder: str) -> bool:
