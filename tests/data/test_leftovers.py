@@ -1,17 +1,11 @@
 """What a data folder holds besides what is read."""
 
 import pytest
+from empty_files import touch
 
 from seglib.data.leftovers import count_images, find_unused
 from seglib.data.samples import pair_samples, read_left_out
 from seglib.errors import InputError
-
-
-def touch(root, *names):
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-    return root
 
 
 def test_beside_the_folders_of_images_and_masks(tmp_path):

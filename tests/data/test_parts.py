@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from empty_files import touch
 
 from seglib.checks.outputs import refuse_among_data
 from seglib.data.leftovers import find_unused
@@ -11,13 +12,6 @@ from seglib.data.references import list_masks
 from seglib.data.samples import list_samples, pair_samples, tell_extras
 from seglib.data.unseen import list_test_images
 from seglib.errors import InputError
-
-
-def touch(root, *names):
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-    return root
 
 
 def relative(column, root):

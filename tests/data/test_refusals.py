@@ -1,17 +1,10 @@
 """What is said of a data folder without masks."""
 
 import pytest
+from empty_files import touch
 
 from seglib.data.samples import pair_samples
 from seglib.errors import InputError
-
-
-def touch(root, *names):
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-    return root
-
 
 UNREAD = {  # what is said; then files
     "no Train/Image, but A_1 (2 images) and B_1 (1 image); call the folder of the images Image and that of "

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from empty_files import touch
 
 from seglib.data.leftovers import find_unused
 from seglib.data.pairs import is_called_alike
@@ -13,13 +14,6 @@ from seglib.data.samples import list_samples, pair_samples
 from seglib.data.trees import list_part
 from seglib.data.unseen import list_test_images
 from seglib.errors import InputError
-
-
-def touch(root, *names):
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-    return root
 
 
 def relative(column, root):

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from empty_files import touch
 from PIL import Image
 
 from seglib.batches.cache import build_cache
@@ -50,13 +51,6 @@ def several(phantoms, tmp_path):
     for path in sorted((data / "Train" / "Mask").iterdir())[:3]:
         cut(path)
     return data
-
-
-def touch(root, *names):
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-    return root
 
 
 def names_of(data):
