@@ -1,4 +1,4 @@
-"""The augmentation, the same for all: what ``seglib.batches.loaders.make_transform`` draws for colour images.
+"""The augmentation, the same for all: what ``seglib.batches.augmentation.make_transform`` draws for colour images.
 
 It is written out, as importing seglib would make the others start later; a test holds the two together.
 """

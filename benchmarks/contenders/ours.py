@@ -1,4 +1,4 @@
-"""seglib as its notebooks call it: ``make_loaders`` and ``training.fit``, the cache of decoded images, and the rest."""
+"""seglib as its notebooks call it: ``make_loaders`` and ``loop.fit``, the cache of decoded images, and the rest."""
 
 import seglib  # noqa: F401  # isort: skip  before torch, as in the notebooks
 

@@ -28,7 +28,7 @@ FEW = 20  # images; among fewer nothing can be called unlike the rest
 def find_inverted(masks: pd.DataFrame) -> np.ndarray:
     """Which masks look like the background of their objects: they lie where the others do not, and along the border.
 
-    The correlation of a mask with the mean of all, both `checks.MASK_SIDE` pixels wide, is below `INVERTED`, and more
+    The correlation of a mask with the mean of all, both `facts.MASK_SIDE` pixels wide, is below `INVERTED`, and more
     than half of the pixels along the border of the image are foreground. Where that holds for most masks, it does for
     none: then foreground is what surrounds things.
 

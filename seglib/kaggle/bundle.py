@@ -46,7 +46,7 @@ class Recipe:
     """What is sent: numbers to train by, and the run that has been trained by them so far, where there is one.
 
     Attributes:
-        preset: of ``config.PRESETS``.
+        preset: of ``presets.PRESETS``.
         settings: fields of ``Config`` that differ from the preset.
         run: folder of the run; None: nothing is trained yet.
     """

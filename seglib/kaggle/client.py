@@ -24,7 +24,7 @@ def push_bundle(out: Path, *, say: Callable[[str], None] = print) -> None:
     """Send the data set, wait until it is ready, then each kernel, and wait until it has ended well.
 
     Args:
-        out: the folder that ``kaggle.make_bundle`` wrote.
+        out: the folder that ``bundle.make_bundle`` wrote.
         say: what tells the user how it goes.
 
     Raises:

@@ -98,7 +98,7 @@ def run_notebooks(
         names: of ``NOTEBOOKS``.
         data_dir: the data set.
         output_dir: the folder of the run, already made; executed notebooks and ``manifest.json`` are left there.
-        preset: of ``config.PRESETS``.
+        preset: of ``presets.PRESETS``.
         settings: fields of ``Config`` that differ from the preset.
         data_hash: of ``fingerprints.fingerprint_data``.
         say: what tells the user which notebook runs.

@@ -44,7 +44,7 @@ TAIL_LINES = 60  # of what the processes wrote, in the error that says they fail
 
 
 class Order(NamedTuple):
-    """What ``training.fit_members`` is to be called with, in another process."""
+    """What ``members.fit_members`` is to be called with, in another process."""
 
     samples: pd.DataFrame
     folds: pd.DataFrame
@@ -54,7 +54,7 @@ class Order(NamedTuple):
 
 
 def start_ranks(order: Order, count: int) -> None:
-    """Have ``count`` new processes do ``training.fit_members`` together, and wait until they have.
+    """Have ``count`` new processes do ``members.fit_members`` together, and wait until they have.
 
     What the first of them prints is printed here, as it comes. When this process is interrupted or dies, they stop.
     Where others wait for the order of this one, in ``await_order``, they do it, and one new process with them: a
