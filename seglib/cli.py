@@ -49,7 +49,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _end_pipe() -> int:
-    """Silence where whoever reads, such as head, has seen enough; but another pipe is that of a process of ours."""
+    """End without a word where the reader of our output, such as head, has closed it; other broken pipes are errors."""
     try:
         print(flush=True)  # a flush alone finds nothing left to write
     except BrokenPipeError:

@@ -95,7 +95,7 @@ def _find_attached() -> Path | None:
 
 
 def _looks_like_data(folder: Path) -> bool:
-    """As ``is_data_dir``; a folder of somebody else with two names for one thing is none."""
+    """As ``is_data_dir``, but False where that raises: somebody else's folder may name one thing twice."""
     try:
         return is_data_dir(folder)
     except InputError:
@@ -123,12 +123,12 @@ def _checked_data_dir(folder: Path) -> Path:
 
 
 def _absolute(folder: Path) -> Path:
-    """Without ".." but with its links as they are: what the user named is what a manifest should say."""
+    """An absolute path without "..", links not followed: a manifest should say what the user named."""
     return Path(os.path.abspath(folder))
 
 
 def take_folder(folder: Path) -> Path:
-    """The folder as it is, whether it is there or may be made.
+    """``folder`` itself, once it is sure that it is a folder or can be made one.
 
     Raises:
         InputError: if it, or what it lies in, is a file.
@@ -162,7 +162,7 @@ def resolve_output_dir(output_dir: str | Path, *, create: bool = False) -> Path:
 
 
 def shorten(path: Path) -> str:
-    """A path as seen from the project's root where it lies near it, so that what is written about a run can travel."""
+    """A path relative to the project's root where it lies in or beside it: so a manifest holds on other machines."""
     root = find_project_root(Path(__file__).parent)
     return os.path.relpath(path, root) if path.is_relative_to(root.parent) else str(path)
 
@@ -191,7 +191,7 @@ def is_unfinished(output_dir: Path) -> bool:
 
 
 def find_runs(output_dir: Path) -> list[Path]:
-    """The folders of the runs whose networks a folder stands for: its own, or those its ``ensemble.json`` lists.
+    """The runs that a folder stands for: itself, or the folders that its ``ensemble.json`` lists.
 
     Raises:
         InputError: if the list cannot be read, or one of the runs is gone.

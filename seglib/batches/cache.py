@@ -43,7 +43,7 @@ class Cache:
     masks: np.ndarray
 
     def __reduce__(self) -> tuple[Callable[..., "Cache"], tuple]:
-        """A memory map would be pickled with all it shows; a worker that is not forked opens the files instead."""
+        """Pickle where the files are and not what they hold, so that a worker that is not forked opens them."""
         if isinstance(self.images, np.memmap):
             return _open, (Path(self.images.filename).parent,)
         return Cache, (self.images, self.masks)

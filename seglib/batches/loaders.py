@@ -218,7 +218,7 @@ def _worker_count(config: Config, rank: Rank) -> int:
 
 
 def limit_workers(workers: int, config: Config, rank: Rank) -> int:
-    """So many workers, but no more than there is room for where they hand over their batches: 64 MB in Docker.
+    """``workers``, or as many as shared memory, where they hand over their batches, has room for: 64 MB in Docker.
 
     Where it is full they are killed. Each has two batches under way, and two more are in use.
     """

@@ -186,7 +186,7 @@ class _Coefficients(NamedTuple):
 
 
 def _order_parts() -> tuple[np.ndarray, np.ndarray]:
-    """Where in a flattened square the columns come from, part by part; and each column's place after transposing."""
+    """For each column its index in the flattened square, part by part, and the column it becomes by transposing."""
     down, right = np.divmod(np.arange(SIDE * SIDE), SIDE)
     order = np.lexsort((right, down, right % 2, down % 2))
     place = np.argsort(order)
@@ -224,7 +224,7 @@ def _compare(
     min_correlation: float,
     wanted: Callable[[np.ndarray, np.ndarray], np.ndarray | bool] = lambda first, second: True,
 ) -> Iterator[Pairs]:
-    """Every pair ``first < second`` that is wanted and correlates enough, block by block.
+    """The pairs ``first < second`` for which ``wanted`` holds and that correlate enough, block by block.
 
     Of two vectors the product is at most that of their kept coefficients plus that of the norms of the others, so what
     this bound rules out is no pair; what it leaves is compared in full.
@@ -262,7 +262,7 @@ def _correlate(whole: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.n
 
 
 def _best(rows: np.ndarray, turned: np.ndarray, columns: np.ndarray, parts: list[slice]) -> np.ndarray:
-    """Every row, mirrored and turned as fits best, times every column."""
+    """(rows, columns): the product of each row with each column, the largest over the row's eight symmetries."""
     return np.maximum(
         *(_best_mirrored(*(one[:, part] @ columns[:, part].T for part in parts)) for one in (rows, turned))
     )

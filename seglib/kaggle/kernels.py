@@ -80,7 +80,7 @@ def _predecessor(notebook: str, kernels: Mapping[str, Kernel], trained: bool) ->
 
 
 def describe_kernel(kernel: Kernel, *, datasets: Sequence[str], competition: str | None) -> dict[str, Any]:
-    """What ``kernel-metadata.json`` says: every key, as what the client takes for granted is not what its pages say."""
+    """What ``kernel-metadata.json`` holds: every key, as the client's defaults are not those that its pages name."""
     return {
         "id": kernel.id,
         "title": kernel.title,

@@ -31,7 +31,7 @@ def keep_freed_memory() -> bool:
 
 
 def give_back_memory() -> None:
-    """Hand what was kept, and is free now, to the system after all, and what torch keeps of a GPU to other processes.
+    """Give kept memory that is free back to the system, and memory of a GPU that torch keeps to other processes.
 
     For a process that lives on beside the one which trains; it may ask for memory again at any time.
 

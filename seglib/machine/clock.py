@@ -10,7 +10,7 @@ MARGIN = 1.2  # epochs are not all as long as the longest so far; the rest is fo
 
 
 def start_of_clock() -> float:
-    """Seconds since 1970 at which this process began, or the one that started it to train with it."""
+    """When this process began, or the one that started it to train with it, in seconds since 1970."""
     return float(os.environ.get(STARTED) or psutil.Process().create_time())
 
 

@@ -27,7 +27,7 @@ def is_out_of_memory(error: Exception) -> bool:
 
 @contextmanager
 def refuse_single_images() -> Iterator[None]:
-    """Says what helps where a part of a batch is one image, whose statistics some layers of norm cannot take.
+    """Say what helps where a part of a batch is a single image, which some normalisation layers refuse.
 
     Raises:
         InputError: instead of torch's ValueError.
@@ -44,7 +44,7 @@ def refuse_single_images() -> Iterator[None]:
 
 
 def divide_further(config: Config, *, at_once: int, count: int) -> Config:
-    """The same numbers, with every batch in twice as many parts, or the next number above that divides it.
+    """The same numbers, but every batch in twice as many parts, or in the next larger number that divides it.
 
     Args:
         config: the numbers.
@@ -65,7 +65,7 @@ def divide_further(config: Config, *, at_once: int, count: int) -> Config:
 
 
 def describe_division(*, at_once: int, then: int, per_step: int) -> str:
-    """What is done about it, in a line.
+    """A line about a batch that was too large: what there was no room for, and how it goes on.
 
     Example:
         >>> describe_division(at_once=16, then=8, per_step=16)

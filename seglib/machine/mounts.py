@@ -40,7 +40,7 @@ def find_file(name: str) -> Path | None:
 
 
 def find_mounted(folder: Path) -> Path | None:
-    """A folder of the inputs by its relative name, which begins with a mount in either layout; None: there is none.
+    """The folder of the inputs with this relative name, in the older or the newer layout of mounts; None without one.
 
     ``slug/data`` is also ``competitions/slug/data`` and ``datasets/owner/slug/data``, and ``owner/slug/data`` the last.
     """
@@ -49,7 +49,7 @@ def find_mounted(folder: Path) -> Path | None:
 
 
 def describe_inputs() -> str:
-    """What the inputs hold, in words for a message: the folders that have no folder in them, a few of them."""
+    """What the inputs hold, for a message: the first `SAID_AT_MOST` folders that have no folder in them."""
     if not INPUTS.is_dir():
         return f"{INPUTS}, which does not exist"
     folders = list(_walk(lambda _: False))

@@ -81,7 +81,7 @@ def create_array(path: Path, shape: tuple[int, ...], dtype: type, *, cure: str) 
 
 
 def _reserve(file: int, size: int, place: str, cure: str) -> None:
-    """Where the disk is full, a sentence now and not the end of the process when the array is written."""
+    """Take the room on the disk: a full disk is an error now, and does not kill the process at a later write."""
     if not hasattr(os, "posix_fallocate"):
         return
     try:

@@ -116,7 +116,7 @@ def _predict_each(members: Sequence[Member], image_paths: Sequence[str]) -> Iter
 
 
 def _use(device: torch.device) -> None:
-    """Make it the default of this thread, which else would also hold memory of the first GPU."""
+    """Make a GPU this thread's default, which would otherwise also take memory of the first GPU."""
     if device.type == "cuda":
         torch.cuda.set_device(device)
 

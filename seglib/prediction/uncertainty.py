@@ -129,7 +129,7 @@ def describe_maps(maps: np.ndarray, rules: MaskRules) -> dict[str, float]:
 
 
 def tabulate_maps(facts: Sequence[Mapping[str, float]]) -> pd.DataFrame:
-    """What `describe_maps` said of each image, a row each; of no image, no rows but the column there always is."""
+    """A table of what `describe_maps` said, a row per image; of no image it has no rows, but its column."""
     return pd.DataFrame(facts) if facts else pd.DataFrame({"expected_dice": []})
 
 
@@ -278,7 +278,7 @@ def describe_uncertainty(table: pd.DataFrame, summary: dict[str, float]) -> list
 
 
 def _say_caught(table: pd.DataFrame, column: str) -> str:
-    """Of few images a tenth is a handful, of which a share says nothing."""
+    """A sentence about `caught_share`; "" where a tenth is fewer than ``FEWEST_CAUGHT`` images, too few for a share."""
     share, count = caught_share(table[column].to_numpy(), table["dice"].to_numpy())
     if count < FEWEST_CAUGHT:
         return ""

@@ -24,7 +24,7 @@ class Plan(NamedTuple):
 
 
 def plan_ensemble(runs: Sequence[Path], output_dir: Path) -> Plan:
-    """Look whether a folder can stand for several runs at once; `write_ensemble` and notebooks 03 to 05 do the rest.
+    """Check that one folder can stand for several runs; `write_ensemble` and notebooks 03 to 05 do the rest.
 
     Runs that held out the same images (seeds, architectures, sizes, each with its folds) are averaged, on those images
     too. Runs that differ in nothing but the fold they held out, such as the cells of a grid, become what one run with
@@ -141,7 +141,7 @@ def _read_history(run: Path) -> pd.DataFrame:
 
 
 def _check_folder(runs: Sequence[Path], output_dir: Path) -> None:
-    """Nothing that is not this ensemble's own may be replaced."""
+    """Refuse a folder that holds something else than this ensemble."""
     cure = "choose another output folder, or delete that one"
     if (output_dir / "ensemble.json").exists():
         if [run.resolve() for run in find_runs(output_dir)] != [run.resolve() for run in runs]:

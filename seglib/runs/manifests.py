@@ -75,7 +75,7 @@ def _show(config: Config, name: str) -> str:
 
 
 def _holds(path: Path) -> bool:
-    """Whether something would be lost with it: an empty folder is all that a run leaves that is stopped at once."""
+    """Whether there is a file, or a folder with something in it; a run that is stopped at once leaves empty folders."""
     return any(path.iterdir()) if path.is_dir() else path.exists()
 
 

@@ -156,7 +156,7 @@ def run_notebook(name: str, output: Path, parameters: Mapping[str, Any]) -> None
 
 
 def _execute(name: str, output: Path, given: dict[str, Any]) -> papermill.PapermillExecutionError | None:
-    """Execute a notebook, to its end or as far as a cell that fails: what that raised, since both are to be read."""
+    """Execute a notebook to its end or to a cell that fails; what that cell raised, None if all are completed."""
     streams = {"stdout_file": sys.stdout, "coalesce_streams": True, "progress_bar": False}
     streams["extra_arguments"] = ["--log-level=50"]  # it is interrupted before it ends, and on a busy machine logs that
     if "SEGLIB_WATCHED" in os.environ:
@@ -175,7 +175,7 @@ def _execute(name: str, output: Path, given: dict[str, Any]) -> papermill.Paperm
 
 @contextlib.contextmanager
 def _own_sockets() -> Iterator[KernelSettings]:
-    """How to talk to a kernel: by sockets of this machine, so that nobody listens in, and in a folder of their own.
+    """Settings for talking to a kernel: by sockets of this machine, so that nobody listens in, in a new folder.
 
     By default they lie in the working directory under one name, and two runs would talk to each other's kernel.
     """
@@ -195,7 +195,7 @@ def inject_parameters(name: str, parameters: Mapping[str, Any], path: Path) -> N
 
 
 def _check_completed(path: Path) -> None:
-    """Papermill's word alone is not enough: a kernel that leaves with exit code 0 skips the rest in silence."""
+    """Raise where a cell was not completed: papermill is silent about a kernel that leaves with exit code 0."""
     for cell in nbformat.read(path, as_version=4).cells:
         status = cell.metadata.get("papermill", {}).get("status")
         if cell.cell_type == "code" and status != "completed":

@@ -168,7 +168,7 @@ def _judge(facts: dict[str, float | str], count: int) -> str:
 
 
 def describe_causes(comparison: pd.DataFrame, count: int) -> list[str]:
-    """What goes with better or worse masks, a sentence for each cause; then one about all other causes, and why.
+    """A sentence for each cause that goes with better or worse masks, then one about all others, with their verdicts.
 
     Args:
         comparison: of ``compare_causes``.
@@ -269,7 +269,7 @@ def _find_reasons(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _is_surely_wrong(table: pd.DataFrame) -> pd.Series:
-    """Where a network fails on most images, being sure of one says nothing about its reference."""
+    """Bool of each image: surely wrong, as `choose_first` says it; none where the network fails on most images."""
     expected, iou = table["expected_dice"], 1 - divide_errors(table).sum(axis=1)
     sure = (expected >= expected.median()) & (expected >= SURE)
     return sure & (expected - table["dice"] >= SURELY) & ((iou < FAILURE_IOU).mean() <= 0.5)
@@ -294,7 +294,7 @@ def _say_reason(reason: str, facts: pd.Series) -> str:
 
 
 def _percent(share: float) -> str:
-    """Something is never said to be nothing."""
+    """A share in percent, with one digit; a tiny one is never rounded to nothing."""
     return "less than 0.1 %" if 0 < share < 0.0005 else f"{100 * share:.1f} %"
 
 

@@ -28,7 +28,7 @@ HISTORY_COLUMNS = ("epoch", *MEASURED, "lr", "seconds", "images_per_second", "wa
 
 
 def make_callbacks(config: Config, output_dir: Path, rank: Rank, meter: WaitMeter) -> list[Callback]:
-    """All of them, for the process ``rank``; they write into ``output_dir``. ``meter`` is the profiler of its loop."""
+    """All callbacks of the process ``rank``, which write into ``output_dir``; ``meter`` is the profiler of its loop."""
     folder = output_dir / "checkpoints"
     mode = "min" if config.monitor == "val_loss" else "max"
     best = MovableCheckpoint(
@@ -66,7 +66,7 @@ class LastingStop(EarlyStopping):
     """Lightning's early stopping, which forgets that it had stopped and would train one more epoch at each start."""
 
     def on_train_start(self, trainer: pl.Trainer, module: Segmenter) -> None:
-        """Remember."""
+        """Stop at once where the run had been stopped before."""
         trainer.should_stop = self.wait_count >= self.patience
 
 
@@ -89,7 +89,7 @@ class TimeLimit(Callback):
         self.output_dir, self.longest, self.started = output_dir, 0.0, 0.0
 
     def on_fit_start(self, trainer: pl.Trainer, module: Segmenter) -> None:
-        """Training goes on."""
+        """Take the mark of an unfinished run away."""
         if trainer.is_global_zero:
             mark_unfinished(self.output_dir, unfinished=False)
 
@@ -98,7 +98,7 @@ class TimeLimit(Callback):
         self.started = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Segmenter) -> None:
-        """Look at it."""
+        """Stop where the longest epoch so far would not fit into the time that is left."""
         self.longest = max(self.longest, time.perf_counter() - self.started)
         hours = module.config.max_hours
         if trainer.current_epoch + 1 < trainer.max_epochs and any_rank(is_time_up(hours, self.longest)):
@@ -112,7 +112,7 @@ class HeadStart(Callback):
     """Lets the workers begin the next epoch while a GPU validates, which else would wait for its first batch."""
 
     def on_validation_start(self, trainer: pl.Trainer, module: Segmenter) -> None:
-        """All batches of this epoch have come."""
+        """Have the workers begin the next epoch: all batches of this one have come."""
         if trainer.current_epoch + 1 < trainer.max_epochs:
             trainer.train_dataloader.begin(trainer.current_epoch + 1)
 
@@ -161,7 +161,7 @@ class HistoryWriter(Callback):
         self.rate = trainer.optimizers[0].param_groups[0]["lr"]
 
     def on_validation_start(self, trainer: pl.Trainer, module: Segmenter) -> None:
-        """Training ends where validation starts."""
+        """Note when training of this epoch ended, which is where validation starts."""
         self.train_ended = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Segmenter) -> None:

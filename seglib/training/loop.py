@@ -104,7 +104,7 @@ def choose_compile_mode(parts: int, rank: Rank) -> str | None:
 
 @contextmanager
 def _forget_graphs(mode: str | None) -> Iterator[None]:
-    """A CUDA graph holds memory, and knows weights by where they lie, where those of the next fold may come to lie."""
+    """Drop CUDA graphs at the end: they hold memory, and read weights at addresses that the next fold may use."""
     try:
         yield
     finally:
@@ -157,7 +157,7 @@ def _plain_compile_errors() -> Iterator[None]:
 
 
 def _check_same_numbers(last: Path, config: Config) -> None:
-    """Going on with other numbers would be neither the old run nor a new one."""
+    """Refuse to go on with a run by other numbers: the result would be neither the old run nor a new one."""
     _, theirs = load_checkpoint(last)
     if name := find_difference(config, theirs):
         raise InputError(

@@ -251,7 +251,7 @@ def _weighted_sum(terms: Sequence[tuple[float, Loss]], logits: Tensor, target: T
 
 
 def _prepare(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Both checked, and in float32, where half precision would overflow."""
+    """Logits and target in float32 (half precision would overflow), after a check of shapes and logits."""
     if logits.shape != target.shape:
         raise ValueError(f"logits {tuple(logits.shape)} and target {tuple(target.shape)} differ")
     check_logits(logits)

@@ -79,7 +79,7 @@ def fit_members(
 
 
 def _start_ranks(order: Order, count: int) -> None:
-    """Start the processes, and again with every batch in more parts when one of them runs out of memory.
+    """Start the processes; when one runs out of memory, start all again with every batch in more parts.
 
     It cannot go on by itself, as the others wait for its gradients; all of them have ended when we hear of it.
     """

@@ -165,13 +165,13 @@ def _place(output_dir: Path) -> Path:
 
 
 def _command(folder: Path, count: int) -> list[str]:
-    """One needs no torchrun; and one that torchrun or SLURM counts already must not be counted twice."""
+    """The command that starts ``count`` processes; a single one needs no torchrun, which would count it anew."""
     several = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"] if count > 1 else []
     return [sys.executable, *several, "-m", "seglib.training.rank", str(folder), "--stop-with-stdin"]
 
 
 def _environment(count: int) -> dict[str, str]:
-    """What this process can import they can too; and they leave each other room."""
+    """Environment of the new processes: they import what this one can, and share out the cores."""
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONIOENCODING": "utf-8"}
     env[STARTED] = str(start_of_clock())
     env.pop(PLACE, None)  # they are led

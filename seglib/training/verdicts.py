@@ -80,7 +80,7 @@ class _Curves:
 
 
 def diagnose(history: pd.DataFrame, monitor: str = "val_loss") -> Verdict:
-    """Read a loss curve: one verdict, the weightiest, and what else is true ``also``.
+    """Read a loss curve: the weightiest verdict, and in its field ``also`` the others that are true.
 
     Args:
         history: of one network, as ``read_history`` and ``split_history`` give it; also of a run cut short.
@@ -128,7 +128,7 @@ def estimate_noise(values: np.ndarray) -> float:
 
 
 def recommend_patience(history: pd.DataFrame) -> int:
-    """How many epochs without a new best the noise of the validation loss calls for before training is stopped.
+    """How many epochs without a new best to wait before training is stopped, given the noise of the validation loss.
 
     As many as the trend needs to fall by twice the noise, 2 noise / slope, where the slope is what the second half of
     the run gained on average per epoch; at least 3, at most as many as there are epochs.
@@ -256,13 +256,13 @@ def _find_noise(curves: _Curves) -> Verdict | None:
 
 
 def _gain(curves: _Curves) -> float:
-    """What the end of the validation loss gains on as many epochs before it, as a share of theirs."""
+    """How far the mean validation loss of the end is below that of as many epochs before, as a share of the latter."""
     end, before = curves.val[-curves.last :].mean(), curves.val[-2 * curves.last : -curves.last].mean()
     return float((before - end) / before)
 
 
 def _noise_behind(gain: float, curves: _Curves) -> float:
-    """That of the whole curve; but behind a large gain that of the end, where it is far calmer than a jumpy beginning.
+    """The noise of the validation loss: of the whole curve, or of its end after a large gain, where that is far calmer.
 
     At a rate that has fallen to nothing every curve is calm, and more epochs would not add to what little it gains.
     """
