@@ -239,7 +239,7 @@ def test_the_epoch_of_good_masks_is_the_first_one_and_not_the_best():
     assert job.describe_reach([0.5, 0.92, 0.91, 0.95], [1, 3, 6, 9])["epochs"] == 2
 
 
-def test_the_plain_loop_scores_each_image_by_itself(tiny_job, phantoms):
+def test_the_plain_loop_scores_each_image_by_itself(tiny_job):
     trainer = plain.Trainer(tiny_job)
     trainer.network = nn.Sequential(nn.Conv2d(3, 1, 1))
     batches = [(torch.randn(3, 3, 8, 8), torch.randint(2, (3, 1, 8, 8)).float()) for _ in range(2)]

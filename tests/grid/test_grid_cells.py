@@ -158,7 +158,7 @@ def test_a_dry_run_prints_the_plan_and_runs_nothing(tmp_path, phantoms, read, ca
     assert not grid.out.exists()
 
 
-def test_a_dry_run_fetches_no_data(tmp_path, read, monkeypatch, capsys):
+def test_a_dry_run_fetches_no_data(tmp_path, read, monkeypatch):
     monkeypatch.chdir(tmp_path)
     read(SIX + "data: phantoms")
     assert main(["grid", str(tmp_path / "grid.yaml"), "--dry-run"]) == 0

@@ -76,7 +76,7 @@ def kill_worker_of(cell):
     found[0].parent().kill()
 
 
-def test_six_cells_survive_a_killed_worker_and_what_is_finished_is_not_run_again(asked, phantoms, tmp_path):
+def test_six_cells_survive_a_killed_worker_and_what_is_finished_is_not_run_again(asked, phantoms):
     victim, said = asked.cells[1], []
     (victim.folder / "hold").touch()
 
@@ -159,7 +159,7 @@ def test_a_cell_is_what_run_would_do(tmp_path, phantoms):
     assert command.words == ["-u", "-m", "seglib.leash", *words, "--set", "learning_rate=0.001", "--only", "2"]
 
 
-def test_without_dask_the_cure_is_said(asked, phantoms, tmp_path, monkeypatch, capsys):
+def test_without_dask_the_cure_is_said(asked, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(grid.importlib.util, "find_spec", lambda name: None)
     assert main(["grid", str(tmp_path / "grid.yaml")]) == 2
     assert "a grid needs Dask; install it by pip install -e .[grid]" in capsys.readouterr().err

@@ -31,6 +31,6 @@ def test_a_bar_is_for_those_who_watch(monkeypatch, capsys, name, value, watched)
     assert ("counting" in said.out) == (name == "JPY_SESSION_NAME")  # where the lines of the cell are
 
 
-def test_a_terminal_is_watched(monkeypatch, capsys):
+def test_a_terminal_is_watched(monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert progress.is_watched()

@@ -159,7 +159,7 @@ def test_gray_keeps_what_pretraining_learned():
         assert torch.allclose(ours, theirs, atol=1e-3)
 
 
-def test_quick_normalises_as_its_weights_want_and_carries_the_constants(tiny):
+def test_quick_normalises_as_its_weights_want_and_carries_the_constants():
     model = build_model(make_config("quick", in_channels=3))
     assert model.mean.ravel().tolist() == model.std.ravel().tolist() == [0.5] * 3
     assert {"mean", "std"} <= set(model.state_dict())

@@ -344,7 +344,7 @@ def test_an_image_that_memory_does_not_hold_has_no_mask_until_it_does(images, me
     assert predict_images(members, RULES, one, tmp_path, rank=rank).unreadable == []  # whatever failed before
 
 
-def test_masks_never_replace_images_nor_files_of_somebody_else(images, members, tmp_path):
+def test_masks_never_replace_images_nor_files_of_somebody_else(members, tmp_path):
     folder = tmp_path / "images"
     folder.mkdir()
     cv2.imwrite(str(folder / "a.png"), np.full((40, 40, 3), 90, np.uint8))

@@ -111,7 +111,7 @@ def test_one_image_that_cannot_be_predicted_costs_no_other(data, rerun, members,
         list(predict_requested(members, images, {}))
 
 
-def test_a_rerun_predicts_what_is_predicted_elsewhere(data, rerun, members, monkeypatch):
+def test_a_rerun_predicts_what_is_predicted_elsewhere(data, rerun, members):
     images, _ = list_requested(data, scale=Scale(0, 255))
     found = dict(predict_requested(members, images, {}))
     for name, maps in zip(images["sample_id"], predict_member_maps(members, list(images["image_path"])), strict=True):

@@ -291,7 +291,7 @@ def test_a_shortage_of_memory_is_told_from_other_refusals_across_processes(data,
     assert type(caught.value) is kind
 
 
-def test_one_of_several_processes_does_not_go_on_by_itself(train, room_for, monkeypatch):
+def test_one_of_several_processes_does_not_go_on_by_itself(train, monkeypatch):
     """The others wait for its gradients."""
     monkeypatch.setattr(members, "find_rank", lambda: Rank(0, 2))
     monkeypatch.setattr(members, "count_devices", lambda _: 2)
