@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from seglib.batches.warps import PATCH
+from seglib.batches.warps import PATCH, Draws
 from seglib.config import SYMMETRIES, Config
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # before its import, which otherwise asks the network
@@ -16,7 +16,6 @@ import albumentations as A  # noqa: N812
 import cv2
 
 Transform = A.Compose
-Draws = dict[str, dict[str, np.ndarray]]  # kind of change -> its numbers by name
 EDGE = {"border_mode": cv2.BORDER_REFLECT_101, "mask_interpolation": cv2.INTER_NEAREST}  # of every bending transform
 KERNEL = 5  # pixels, the widest blur
 

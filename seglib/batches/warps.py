@@ -16,9 +16,10 @@ PATCH = 128  # gray level of the patches with which the strong augmentation cove
 FLAT = 1e-6  # of a colour: no hue where the channels differ by less
 
 Batch = dict[str, Any]
+Draws = dict[str, dict[str, np.ndarray]]  # of one image: kind of change -> its numbers by name
 
 
-def merge_draws(draws: list[dict[str, dict[str, np.ndarray]]]) -> dict[str, dict[str, Tensor]]:
+def merge_draws(draws: list[Draws]) -> dict[str, dict[str, Tensor]]:
     """What was drawn for each image of a batch, as tensors: for each kind the images (``of``) and their numbers.
 
     Kinds that no image has are left out. Boxes, of which images have different numbers, are filled up with empty ones.
