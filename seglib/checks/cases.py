@@ -68,7 +68,7 @@ def find_cases(sample_ids: Sequence[str], thumbnails: Sequence[np.ndarray]) -> C
         ['P00', 'P00', 'P00', 'P00', 'P01']
     """
     names = [str(name) for name in sample_ids]
-    looks = _shrink(thumbnails)
+    looks = shrink(thumbnails)
     best, finer = None, np.arange(len(names))
     for words, labels in _cut_names(names):
         numbers = pd.factorize(labels)[0]
@@ -99,8 +99,8 @@ def label_others(cases: Cases, sample_ids: Sequence[str], thumbnails: Sequence[n
     """
     names = [str(name) for name in sample_ids]
     if cases.kind == "names":
-        return _cut_all(names, cases.words)
-    return _link_films(names, _shrink(thumbnails), cases.limit)[0]
+        return cut_all(names, cases.words)
+    return _link_films(names, shrink(thumbnails), cases.limit)[0]
 
 
 def describe_cases(cases: Cases) -> str:
@@ -123,7 +123,8 @@ chance for 50 %'
     return f"holds {len(sizes)} {what} by its numbers, {found} from there on: {how}"
 
 
-def _shrink(thumbnails: Sequence[np.ndarray]) -> np.ndarray:
+def shrink(thumbnails: Sequence[np.ndarray]) -> np.ndarray:
+    """(N, SIDE * SIDE) gray levels of (N, S, S) thumbnails: each one's look as a whole."""
     looks = open_scratch((len(thumbnails), SIDE * SIDE), np.float32)
     for row, thumbnail in enumerate(thumbnails):
         small = cv2.resize(np.asarray(thumbnail, np.float32), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
@@ -138,7 +139,7 @@ def _cut_names(names: Sequence[str]) -> Iterator[tuple[int, np.ndarray]]:
     """
     longest, longer = max((len(_find_ends(name)) for name in names), default=1), None
     for words in range(longest - 1, 0, -1):
-        labels = _cut_all(names, words)
+        labels = cut_all(names, words)
         if longer is not None and (pd.factorize(labels)[0] != pd.factorize(longer)[0]).any():
             yield from _useful(words + 1, longer)
         longer = labels
@@ -155,7 +156,8 @@ def _find_ends(name: str) -> list[int]:
     return [word.end() for word in re.finditer(r"\d+|[^\W\d_]+", name)] or [len(name)]
 
 
-def _cut_all(names: Sequence[str], words: int) -> np.ndarray:
+def cut_all(names: Sequence[str], words: int) -> np.ndarray:
+    """The beginnings of names, (N,) str, each of so many words and numbers; of at least one."""
     cut = [name[: ends[min(words, len(ends)) - 1]] for name in names for ends in [_find_ends(name)]]
     return np.array(cut, dtype=object)
 
@@ -210,7 +212,7 @@ def _is_sure(labels: np.ndarray) -> bool:
 
 def _find_films(names: Sequence[str], looks: np.ndarray) -> Cases | None:
     """Images in the order of their numbers, cut where the next few do not look alike; None if few neighbours do."""
-    if len(_order_by_number(names)[0]) < 2 * MIN_CASES:
+    if len(order_by_number(names)) < 2 * MIN_CASES:
         return None
     first, second = np.random.default_rng(0).integers(len(names), size=(2, PAIRS))
     limit = float(np.quantile(_distances(looks, first[first != second], second[first != second]), RARE))
@@ -220,7 +222,8 @@ def _find_films(names: Sequence[str], looks: np.ndarray) -> Cases | None:
 
 def _link_films(names: Sequence[str], looks: np.ndarray, limit: float) -> tuple[np.ndarray, float]:
     """Each image's film, by the name of its first image; and the share of the neighbours in number that look alike."""
-    order, stem = _order_by_number(names)
+    found = order_by_number(names)
+    order, stem = found.index.to_numpy(), found["stem"].to_numpy()
     labels = np.array(names, dtype=object)
     links = [np.zeros((2, 0), dtype=int)]
     for step in range(1, min(AHEAD, len(order) - 1) + 1):
@@ -231,11 +234,13 @@ def _link_films(names: Sequence[str], looks: np.ndarray, limit: float) -> tuple[
     return labels, links[1].shape[1] / (len(order) - 1) if len(links) > 1 else 0.0
 
 
-def _order_by_number(names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Which names have a number, sorted by the last one, and what stands before it."""
-    words = pd.Series(names, dtype=object).str.extract(r"^(.*?)(\d+)\D*$").dropna()
-    words = words.assign(number=words[1].astype(float)).sort_values([0, "number"])
-    return words.index.to_numpy(), words[0].to_numpy()
+def order_by_number(names: Sequence[str]) -> pd.DataFrame:
+    """The last ``number`` of names and the ``stem`` before it, sorted by them; not of names without a number.
+
+    The index counts the names.
+    """
+    found = pd.Series(names, dtype=object).str.extract(r"^(?P<stem>.*?)(?P<number>\d+)\D*$").dropna()
+    return found.assign(number=found["number"].astype(float)).sort_values(["stem", "number"])
 
 
 def _first_linked(links: np.ndarray, count: int) -> np.ndarray:

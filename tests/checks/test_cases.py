@@ -1,25 +1,9 @@
 import numpy as np
 import pytest
+from patients import SIDE, draw, name_all, scan, take_films
 
 from seglib.checks import cases
 from seglib.checks.cases import MIN_CASES, Cases, describe_cases, find_cases, label_others
-
-SIDE = 64
-
-
-def draw(rng, count, *, like=None, strength=60.0):
-    """Smooth pictures that have nothing to do with each other, or each a little with ``like``."""
-    coarse = np.repeat(np.repeat(rng.normal(0, strength, (count, 8, 8)), SIDE // 8, 1), SIDE // 8, 2)
-    return (128 if like is None else like) + coarse.astype(np.float32)
-
-
-def scan(rng, patients, slices):
-    """Slices of patients, one patient after the other: slices of one are more alike than those of two."""
-    return np.concatenate([draw(rng, slices, like=patient, strength=20) for patient in draw(rng, patients)])
-
-
-def name_all(pattern, *counts):
-    return [pattern.format(*places) for places in np.ndindex(*counts)]
 
 
 def same_division(labels, expected):
@@ -114,7 +98,7 @@ def test_years_of_a_slightly_different_light_are_no_cases(seed):
     rng = np.random.default_rng(seed)
     images = np.concatenate([draw(rng, 60, like=128 + light) for light in np.linspace(-30, 30, 12)])
     names, labels = name_all("{:d}_{:02d}", 12, 60), np.repeat(np.arange(12), 60)
-    alike, chance, _ = cases._compare_looks(cases._shrink(images), labels, np.arange(720))
+    alike, chance, _ = cases._compare_looks(cases.shrink(images), labels, np.arange(720))
     assert 1.5 * chance < alike < 0.3
     assert find_cases(names, images) is None
 
@@ -134,10 +118,6 @@ def test_a_case_of_most_images_is_not_sure():
     assert not find_cases(names, images).sure
     assert not find_cases(names[35:], images[35:]).sure
     assert find_cases(names[45:], images[45:]).sure
-
-
-def take_films(rng, films, frames):
-    return np.concatenate([draw(rng, frames, like=film, strength=10) for film in draw(rng, films)])
 
 
 def test_neighbours_in_number_that_look_alike_are_cut_into_films():
