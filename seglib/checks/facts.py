@@ -14,6 +14,7 @@ import pandas as pd
 
 from seglib.checks.cases import Cases, find_cases
 from seglib.checks.duplicates import SIDE, group_near_duplicates, make_thumbnail
+from seglib.checks.known import Images, Known, find_known
 from seglib.checks.labels import describe_labels
 from seglib.errors import InputError, Problem
 from seglib.images.mask_files import first_file, split_files
@@ -143,6 +144,21 @@ def find_sample_cases(table: pd.DataFrame) -> Cases | None:
     """The cases among those samples of a table of `inspect_samples` that can be used."""
     usable = _keep_usable(table)
     return find_cases(usable["sample_id"], usable["thumbnail"].tolist()) if len(usable) else None
+
+
+def find_known_cases(train: pd.DataFrame, test: pd.DataFrame, cases: Cases | None) -> Known | None:
+    """The cases of `find_sample_cases` of which test images are, too.
+
+    Args:
+        train: table of `inspect_samples`.
+        test: table of `inspect_images`.
+        cases: of ``train``.
+    """
+    parts = [_keep_usable(table) for table in (train, test)]
+    if cases is None or parts[1].empty:
+        return None
+    columns = ("sample_id", "thumbnail", "image_path")
+    return find_known(cases, *(Images(*(part[name].tolist() for name in columns)) for part in parts))
 
 
 def drop_working(table: pd.DataFrame, cases: Cases | None = None) -> pd.DataFrame:

@@ -54,6 +54,7 @@ KINDS = {
     "possible cases": Kind("warning", False),
     "template": Kind("warning", False),
     "not used": Kind("warning", False),
+    "cases in train and test": Kind("note", False),
     "cases": Kind("note", False),
     "other names": Kind("note", False),
     "several files": Kind("note", False),

@@ -10,6 +10,7 @@ import pandas as pd
 from seglib.checks.cases import Cases, describe_cases, label_others
 from seglib.checks.facts import (
     drop_working,
+    find_known_cases,
     find_sample_cases,
     find_scale,
     inspect_images,
@@ -17,6 +18,7 @@ from seglib.checks.facts import (
     refuse_uniform,
 )
 from seglib.checks.fields import find_field_of_view
+from seglib.checks.known import describe_known
 from seglib.checks.labels import judge_labels
 from seglib.checks.listing import make_table
 from seglib.checks.oddities import find_exchanged, find_inverted, find_odd_images
@@ -62,7 +64,7 @@ def inspect_data(data_dir: Path, *, folds: Path | None = None) -> Findings:
     train, test = inspect_samples(samples, scale=scale), inspect_images(images, scale=scale)
     refuse_uniform(train)
     cases, unused = find_sample_cases(train), find_unused(data_dir, read_left_out(data_dir))
-    found = [*unpaired, *misnamed, *judge_samples(train, test), *_judge_groups(data_dir, samples, train, cases)]
+    found = [*unpaired, *misnamed, *judge_samples(train, test), *_judge_groups(data_dir, samples, train, test, cases)]
     found += [
         *_tell_names(samples),
         *_tell_several(samples),
@@ -122,15 +124,22 @@ def _troubles(column: Iterable[Problem | None]) -> list[Problem]:
     return [trouble for trouble in column if isinstance(trouble, Problem)]
 
 
-def _judge_groups(data_dir: Path, samples: pd.DataFrame, train: pd.DataFrame, cases: Cases | None) -> list[Problem]:
+def _judge_groups(
+    data_dir: Path, samples: pd.DataFrame, train: pd.DataFrame, test: pd.DataFrame, cases: Cases | None
+) -> list[Problem]:
     try:
         path = find_groups(data_dir)
         if path is None:
-            return _tell_cases(cases, Path(os.path.commonpath(list(train["image_path"])))) if cases else []
+            return [*_tell_cases(cases, _find_folder(train)), *_tell_known(train, test, cases)] if cases else []
         read_groups(path, samples)
     except InputError as error:
         return [Problem.of_error(data_dir / "groups.csv", "groups", error)]
     return []
+
+
+def _find_folder(images: pd.DataFrame) -> Path:
+    """The folder that holds them all."""
+    return Path(os.path.commonpath([os.path.dirname(path) for path in images["image_path"]]))
 
 
 def _name_groups(samples: pd.DataFrame, data_dir: Path) -> pd.DataFrame:
@@ -189,6 +198,17 @@ def _tell_cases(cases: Cases, folder: Path) -> list[Problem]:
         return [Problem(folder, "cases", describe_cases(cases), cure)]
     cure = f"if these are patients or films, say so in {GROUPS_NAME} beside Train, or scores flatter"
     return [Problem(folder, "possible cases", describe_cases(cases), cure)]
+
+
+def _tell_known(train: pd.DataFrame, test: pd.DataFrame, cases: Cases) -> list[Problem]:
+    """That Test shows cases of Train: a note, as a given split cannot be changed, and names are no proof."""
+    known = find_known_cases(train, test, cases)
+    if known is None:
+        return []
+    one = "patient" if known.kind == "names" else "film"
+    cure = f"put all images of a {one} on one side, or do not take the score on Test for one of new {one}s"
+    fact = describe_known(known, int(test["image_trouble"].isna().sum()))
+    return [Problem(_find_folder(test), "cases in train and test", fact, cure)]
 
 
 def _judge_masks(train: pd.DataFrame) -> list[Problem]:

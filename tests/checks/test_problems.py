@@ -111,6 +111,27 @@ def test_cases_are_told_and_kept_together_where_they_are_many(tmp_path, patients
     assert found.samples["case"].tolist() == [f"g{number}" for number in range(5 * patients)]
 
 
+def test_slices_of_training_patients_in_test_are_a_note(tmp_path):
+    write_patients(tmp_path, 12, 6)
+    (tmp_path / "Test" / "Image").mkdir(parents=True)
+    for number, path in enumerate(sorted((tmp_path / "Train" / "Image").iterdir())):
+        if (number // 6 + number) % 6 == 0:  # another slice of each patient
+            (tmp_path / "Train" / "Mask" / path.name).unlink()
+            path.rename(tmp_path / "Test" / "Image" / path.name)
+    write(tmp_path / "Test" / "Image" / "P77_0.png", np.full((64, 64), 90, np.uint8))
+    (tmp_path / "Test" / "Image" / "P0_9.png").touch()
+    table = inspect_data(tmp_path).problems
+    (row,) = table[table["problem"] == "cases in train and test"].itertuples()
+    assert (row.file, row.severity) == ("Test/Image", "note")
+    assert row.fact.startswith("seems to show patients of Train: 12 of 13 images are called as one of its cases, such")
+    assert " as Train/Image/P" in row.fact
+    assert row.fact.endswith("for 100 % the training image most like them is of that case, by chance for 8 %")
+    assert row.cure.startswith("put all images of a patient on one side, or")
+    groups = "".join(f"{path.stem},1\n" for path in (tmp_path / "Train" / "Image").iterdir())
+    (tmp_path / "groups.csv").write_text(f"sample_id,group\n{groups}")
+    assert not inspect_data(tmp_path).problems["problem"].str.contains("cases").any()
+
+
 def test_errors_stop_and_are_counted_while_warnings_do_not(copy):
     samples = list_samples(copy)
     write(samples["mask_path"][5], 0 * read_mask(samples["mask_path"][5]))
