@@ -217,7 +217,7 @@ def test_a_frame_is_of_the_film_of_the_nearest_number_a_few_places_away():
 
 def test_nothing_is_said_where_cases_are_not_sure_or_test_is_empty():
     images = scan(np.random.default_rng(0), 9, 8)
-    assert ask(*divide(np.tile(np.arange(8) % 4 == 1, 9), name_all("P{:02d}_{:d}", 9, 8), images)) is None
+    assert ask(*divide(draw_some(np.random.default_rng(1), 72), name_all("P{:02d}_{:d}", 9, 8), images)) is None
     images = scan(np.random.default_rng(0), 12, 4)
     assert ask(name_all("P{:02d}_{:d}", 12, 4), images, [], images[:0]) is None
     assert ask(name_all("P{:02d}_{:d}", 12, 4), images, ["Q1", "x", "Q2_7"], images[:3]) is None
@@ -239,6 +239,20 @@ def test_large_sets_are_judged_by_some_of_their_images(monkeypatch):
     assert found.images == len(parts[2])
     assert all(max(sizes) <= 90 for sizes in compared)
     assert len(compared) == 1
+
+
+def test_cases_that_test_shares_come_first_where_not_all_can_be_compared(monkeypatch):
+    monkeypatch.setattr(known, "LOOKED_AT", 90)
+    patient, number = np.divmod(np.arange(60 * 8), 8)
+    is_test = (patient % 10 == 3) & (number >= 5)
+    assert ask(*divide(is_test, name_all("P{:02d}_{:d}", 60, 8), scan(np.random.default_rng(0), 60, 8))) is not None
+
+
+def test_the_nearest_look_is_not_the_longest():
+    looks = np.array([[0, 0], [9, 9], [90, 90]], np.float32)
+    nearest, distance = known._find_nearest(looks, np.array([[8, 8], [60, 60], [1, 0]], np.float32))
+    assert nearest.tolist() == [1, 2, 0]
+    assert distance == pytest.approx([2, 1800, 1], abs=0.01)
 
 
 def test_what_is_found_of_films_is_described_as_such():
