@@ -89,7 +89,8 @@ def measure_set(data_dir: Path, output_dir: Path) -> dict:
     from seglib.batches.loaders import make_loaders
     from seglib.checks.facts import measure_samples
     from seglib.config import make_config
-    from seglib.data.folds import join_groups, prepare_folds, split_samples
+    from seglib.data.folds import prepare_folds, split_samples
+    from seglib.data.groups import join_groups
     from seglib.data.samples import list_samples
     from seglib.images.scales import probe_images
     from seglib.paths import resolve_output_dir

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from seglib.data.leftovers import count_images
 from seglib.errors import Problem
 from seglib.images.mask_files import first_file
+from seglib.trees.leftovers import count_images
 
 ALIKE = (
     0.95  # mean IoU of pairs: fields of view have 1, twelve of 598 pairs of lungs at most 0.66, of skin lesions 0.57

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from seglib.data.samples import pair_samples
+from seglib.data.samples import pair_samples, tabulate_left_out
 from seglib.data.unseen import find_test_images
 from seglib.errors import Problem
 from seglib.images.mask_files import split_files
@@ -101,6 +101,9 @@ def make_table(found: Iterable[Problem], data_dir: Path, *, images: int) -> pd.D
 def list_left_out(table: pd.DataFrame, data_dir: Path) -> pd.DataFrame:
     """Which files to leave out, so that a run can start and nothing is learnt twice: ``leave_out.csv``.
 
+    Those that such a file of the folder names already stay in the list: they were passed over, so nothing was found in
+    them.
+
     An image goes with all files of its mask. Test images stay: a submission needs them all. A note is no reason, nor is
     what only asks for a look (a mask at the border, say).
 
@@ -117,7 +120,7 @@ def list_left_out(table: pd.DataFrame, data_dir: Path) -> pd.DataFrame:
         files = [_relative(path, data_dir) for path in (image, *split_files(mask))]
         together |= dict.fromkeys(files, files)
     needed = {_relative(path, data_dir) for path in find_test_images(data_dir)[0]["image_path"]}
-    reasons: dict[str, str] = {}
+    reasons: dict[str, str] = dict(tabulate_left_out(data_dir).itertuples(index=False))
     for row in table[table["severity"] != "note"].itertuples():
         if KINDS[row.problem].left_out and row.file not in needed:
             for file in together.get(row.file, [row.file]):

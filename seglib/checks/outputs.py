@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from seglib.data.files import find_kind
-from seglib.data.parts import TEST, TRAIN, find_test, find_train_folder, find_train_masks
-from seglib.data.trees import list_part
 from seglib.errors import InputError
 from seglib.paths import find_folder
+from seglib.trees.files import find_kind
+from seglib.trees.parts import TEST, TRAIN, find_test, find_train_folder, find_train_masks
+from seglib.trees.sorting import list_part
 
 
 def refuse_among_data(out: Path, data_dir: Path) -> None:

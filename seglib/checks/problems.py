@@ -24,14 +24,15 @@ from seglib.checks.listing import make_table
 from seglib.checks.oddities import find_exchanged, find_inverted, find_odd_images
 from seglib.checks.pages import judge_pages
 from seglib.checks.twins import find_leaks, find_twins
-from seglib.data.folds import GROUPS_NAME, find_groups, read_folds, read_groups
-from seglib.data.leftovers import find_unused
-from seglib.data.pairs import is_called_alike
+from seglib.data.folds import read_folds
+from seglib.data.groups import GROUPS_NAME, find_groups, read_groups
 from seglib.data.samples import pair_samples, read_left_out, tell_extras
 from seglib.data.unseen import find_test_images
 from seglib.errors import InputError, Problem
 from seglib.images.mask_files import first_file, split_files
 from seglib.submission.files import check_template, find_template
+from seglib.trees.leftovers import find_unused
+from seglib.trees.pairs import is_called_alike
 
 FULL = 0.99  # share of the image from which on a mask counts as full
 

@@ -123,7 +123,8 @@ def _look_for_test(data_dir: Path, only: str | None = None) -> bool:
 
     A folder that holds no training images either is not what was meant, so these are looked for first.
     """
-    from seglib.data import parts, samples
+    from seglib.data import samples
+    from seglib.trees import parts
 
     found = parts.has_test(data_dir)
     if not found and only is None:
@@ -135,8 +136,9 @@ def _look_for_test(data_dir: Path, only: str | None = None) -> bool:
 def check_data(data_dir: Path, *, with_test: bool) -> "pd.DataFrame":
     """The training samples, after everything that will be read was read once; stops at what cannot work."""
     from seglib.checks import facts, fields, labels, pages
-    from seglib.data import leftovers, samples, unseen
+    from seglib.data import samples, unseen
     from seglib.submission import files
+    from seglib.trees import leftovers
 
     train = samples.list_samples(data_dir)
     test = unseen.list_test_images(data_dir) if with_test else None

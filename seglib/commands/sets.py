@@ -3,7 +3,6 @@
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
 from seglib import paths
 
@@ -15,7 +14,7 @@ def check(arguments: argparse.Namespace) -> int:
     data_dir = paths.find_data_dir(fetch_if_named(arguments.data))
     table = problems.inspect_data(data_dir, folds=arguments.folds and Path(arguments.folds)).problems
     if arguments.fix_list:
-        left_out = _keep_rows(Path(arguments.fix_list), listing.list_left_out(table, data_dir), data_dir)
+        left_out = listing.list_left_out(table, data_dir)
         paths.write_text(Path(arguments.fix_list), left_out.to_csv(index=False))
     if arguments.json:
         print(json.dumps(table.to_dict("records"), indent=2))
@@ -25,19 +24,6 @@ def check(arguments: argparse.Namespace) -> int:
             count = f"{len(left_out)} files" if len(left_out) else "no file"
             print(f"{arguments.fix_list} names {count} to leave out")
     return int((table["severity"] != "note").any())
-
-
-def _keep_rows(path: Path, left_out: Any, data_dir: Path) -> Any:
-    """The rows of the list that was heeded come first: its files were passed over, so nothing was found in them."""
-    import pandas as pd
-
-    from seglib.data import samples
-
-    heeded = data_dir / samples.LEFT_OUT_NAME
-    if not heeded.is_file() or path.resolve() != heeded.resolve():
-        return left_out
-    before = pd.read_csv(heeded, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    return pd.concat([before, left_out], ignore_index=True)
 
 
 def get(arguments: argparse.Namespace) -> None:

@@ -1,1 +1,1 @@
-"""A folder -> the table of its samples, their folds, and the settings that the data itself decides."""
+"""Files, told apart by `trees` -> the table of samples, their folds, and the settings that the data itself decides."""

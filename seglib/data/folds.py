@@ -5,104 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
+from seglib.data.groups import GROUPS_NAME, find_groups, read_groups
 from seglib.errors import InputError
 from seglib.paths import write_text
 
-GROUPS_NAME = "groups.csv"  # in the data folder, in any case: which samples show one patient or lesion
 SHOWN_PAIRS = 5  # of a leak that stops training, before the rest is only counted
 LARGE = 1.5  # times the mean size of the folds; without large groups they differ by a few images
 AREA_STRATA = 10  # classes of mask area that every fold gets its share of
-
-
-def find_groups(data_dir: Path) -> Path | None:
-    """The file ``groups.csv`` of a data folder, its name in any case, or None.
-
-    Raises:
-        InputError: if two files carry the name.
-    """
-    found = [entry for entry in sorted(data_dir.iterdir()) if entry.is_file() and entry.name.lower() == GROUPS_NAME]
-    if len(found) > 1:
-        names = " and ".join(entry.name for entry in found)
-        raise InputError(f"{data_dir} holds {names}, which mean the same; keep one of them")
-    return found[0] if found else None
-
-
-def read_groups(path: Path, samples: pd.DataFrame) -> np.ndarray:
-    """The group of every sample, as its author knows it: the patient or the lesion, say.
-
-    Args:
-        path: CSV file with the columns ``sample_id`` and ``group`` (any text); it may list other images too.
-        samples: table with ``sample_id``.
-
-    Returns:
-        str (N,), in the order of ``samples``, without spaces round it.
-
-    Raises:
-        InputError: if the file cannot be read as such, lists an image twice, or leaves out a sample or its group.
-    """
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-        ids, groups = (table[name].str.strip().str.normalize("NFC") for name in ("sample_id", "group"))  # as stems are
-    except (ValueError, KeyError, AttributeError, pd.errors.ParserError):
-        raise InputError(f"{path} is not a table of sample_id and group; name its columns so, or remove it") from None
-    twice = ids[ids.duplicated()]
-    if len(twice):
-        raise InputError(f"{path} lists {twice.iloc[0]} more than once; keep one of its lines")
-    known = dict(zip(ids, groups, strict=True))
-    for sample_id in samples["sample_id"]:
-        if not known.get(sample_id):
-            raise InputError(
-                f"{path} gives no group for {sample_id}; add the line {sample_id},GROUP (the file name without its "
-                "ending, and a group of its own if it belongs to no other image)"
-            )
-    return np.array([known[sample_id] for sample_id in samples["sample_id"]])
-
-
-def merge_groups(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The groups that follow from two ways of grouping: samples together in either are together here, in chains too.
-
-    Args:
-        first: (N,) any labels.
-        second: (N,) any labels, of the same samples.
-
-    Returns:
-        int (N,), numbers of groups from 0 in the order of their first samples.
-
-    Raises:
-        ValueError: if the lengths differ.
-
-    Example:
-        >>> merge_groups(np.array([0, 1, 2, 0]), np.array(["ann", "bob", "bob", "cy"])).tolist()
-        [0, 1, 1, 0]
-    """
-    if len(first) != len(second):
-        raise ValueError(f"groups of {len(first)} and of {len(second)} samples cannot be merged")
-    (left, left_names), (right, right_names) = pd.factorize(first), pd.factorize(second)
-    n_left, n_all = len(left_names), len(left_names) + len(right_names)
-    # Every sample links its group here with its group there; linked groups are one.
-    links = coo_array((np.ones(len(left)), (left, n_left + right)), shape=(n_all, n_all))
-    return pd.factorize(connected_components(links, directed=False)[1][left])[0]
-
-
-def join_groups(samples: pd.DataFrame, data_dir: Path) -> np.ndarray:
-    """Near-duplicates, joined with the groups of ``groups.csv`` or, where there is no such file, with found cases.
-
-    Args:
-        samples: table with ``sample_id``, ``group`` and ``case``, as of ``facts.measure_samples``.
-        data_dir: the data folder.
-
-    Returns:
-        int (N,) of ``merge_groups``.
-
-    Raises:
-        InputError: as ``read_groups``.
-    """
-    path = find_groups(data_dir)
-    cases = samples["case"].to_numpy() if path is None else read_groups(path, samples)
-    return merge_groups(samples["group"].to_numpy(), cases)
 
 
 def assign_folds(

@@ -3,13 +3,14 @@
 from collections import defaultdict
 from pathlib import Path
 
-from seglib.data.files import KIND, Files, list_files
-from seglib.data.names import MASK_NUMBER, find_beside, strip_ending
-from seglib.data.pairs import are_one, join_masks, pair_masks
-from seglib.data.parts import find_test, find_test_masks
-from seglib.data.trees import list_part
+from seglib.data.usual_grays import join_masks
 from seglib.errors import InputError
 from seglib.paths import find_part
+from seglib.trees.files import KIND, Files, list_files
+from seglib.trees.names import MASK_NUMBER, find_beside, strip_ending
+from seglib.trees.pairs import are_one, pair_masks
+from seglib.trees.parts import find_test, find_test_masks
+from seglib.trees.sorting import list_part
 
 
 def list_masks(folder: Path) -> dict[str, str]:

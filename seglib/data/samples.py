@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from seglib.data.files import Files
-from seglib.data.names import find_extras, find_several, split_ending
-from seglib.data.pairs import join_masks, pair_masks, part_masks
-from seglib.data.parts import find_train
-from seglib.data.refusals import describe_formats, describe_unread
-from seglib.data.trees import list_part
+from seglib.data.usual_grays import join_masks
 from seglib.errors import InputError, Problem
+from seglib.trees.files import Files
+from seglib.trees.names import find_extras, find_several, split_ending
+from seglib.trees.pairs import pair_masks, part_masks
+from seglib.trees.parts import find_train
+from seglib.trees.refusals import describe_formats, describe_unread
+from seglib.trees.sorting import list_part
 
 LEFT_OUT_NAME = "leave_out.csv"  # in the data folder: files to pass over, as `seglib check --fix-list` writes it
 
@@ -23,7 +24,7 @@ def list_samples(data_dir: Path) -> pd.DataFrame:
     """The training images with their masks.
 
     Args:
-        data_dir: folder that holds ``Train/Image`` and ``Train/Mask``, or another tree of `trees.list_part`; where no
+        data_dir: folder that holds ``Train/Image`` and ``Train/Mask``, or another tree of `sorting.list_part`; where no
             folder is one of masks, they lie beside their images, ``a_mask.png`` beside ``a.png``.
 
     Returns:
@@ -155,16 +156,28 @@ def spread_samples(samples: pd.DataFrame, most: int) -> pd.DataFrame:
 
 
 def read_left_out(data_dir: Path) -> frozenset[Path]:
-    """The files that ``leave_out.csv`` of a data folder lists in its column ``file``, relative to the folder.
+    """The files that ``leave_out.csv`` of a data folder lists, to be passed over.
+
+    Raises:
+        InputError: as `tabulate_left_out`.
+    """
+    return frozenset(data_dir / name for name in tabulate_left_out(data_dir)["file"])
+
+
+def tabulate_left_out(data_dir: Path) -> pd.DataFrame:
+    """The rows of ``leave_out.csv`` of a data folder; none where there is no such file.
+
+    Returns:
+        ``file``, relative to the folder, and ``problem``, the reason; empty text where the file gives none.
 
     Raises:
         InputError: if the file cannot be read as such.
     """
     path = data_dir / LEFT_OUT_NAME
     if not path.is_file():
-        return frozenset()
+        return pd.DataFrame(columns=["file", "problem"], dtype=str)
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-        return frozenset(data_dir / name.strip() for name in table["file"])
-    except (ValueError, KeyError, pd.errors.ParserError):
+        return table.assign(file=table["file"].str.strip()).reindex(columns=["file", "problem"], fill_value="")
+    except (ValueError, KeyError, AttributeError, pd.errors.ParserError):
         raise InputError(f"{path} is not a table of files; name its column file, or remove it") from None

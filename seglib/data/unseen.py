@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from seglib.data.files import find_kind, name_files, walk
-from seglib.data.leftovers import count_images, is_ours
-from seglib.data.names import DRAWN_BESIDE, find_beside, split_ending
-from seglib.data.parts import find_test
 from seglib.data.samples import list_extras
-from seglib.data.trees import list_part, refuse_truth
 from seglib.errors import InputError, Problem
 from seglib.images.reading import SUFFIXES
 from seglib.paths import find_folder
+from seglib.trees.files import find_kind, name_files, walk
+from seglib.trees.leftovers import count_images, is_ours
+from seglib.trees.names import DRAWN_BESIDE, find_beside, split_ending
+from seglib.trees.parts import find_test
+from seglib.trees.sorting import list_part, refuse_truth
 
 
 def list_test_images(data_dir: Path) -> pd.DataFrame:
@@ -43,7 +43,7 @@ def find_test_images(data_dir: Path) -> tuple[pd.DataFrame, list[Problem]]:
     Neither are pictures called as those of `list_extras`.
 
     Raises:
-        InputError: if they cannot be told from their masks, `trees.refuse_truth`.
+        InputError: if they cannot be told from their masks, `sorting.refuse_truth`.
     """
     test = find_test(data_dir)
     if test is None:

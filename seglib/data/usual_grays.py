@@ -1,16 +1,24 @@
 """The masks of a set -> what their grays usually are, so that a file that leaves it open is read as the others."""
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from seglib.errors import InputError
 from seglib.images.grays import EDGES, LABELS
-from seglib.images.mask_files import add_usual, first_file
+from seglib.images.mask_files import add_usual, first_file, join_files
 from seglib.images.masks import judge_grays
 from seglib.machine.ahead import map_on_cores
 
 FEW = 20  # masks that are always looked at, evenly spread; where none of them has grays, no others
 MOST = 200  # masks that are looked at else, evenly spread
 SHARE = 0.1  # of the masks with grays, that must be sure: else a single one would speak for very many
+
+
+def join_masks(folder: Path, files: dict[str, list[str]]) -> dict[str, str]:
+    """The masks of a set by their images, from the names of their files; each says how all are read."""
+    joined = [join_files(os.path.join(folder, name) for name in names) for names in files.values()]
+    return dict(zip(files, mark_usual(joined), strict=True))
 
 
 def mark_usual(mask_paths: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from seglib.data.folds import merge_groups
+from seglib.data.groups import merge_groups
 from seglib.errors import InputError
 from seglib.machine.ahead import map_on_cores
 from seglib.scores.intervals import compare_scores, describe_comparison

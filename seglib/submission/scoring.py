@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from seglib.data.parts import TEST, TRAIN
 from seglib.data.references import list_masks
 from seglib.errors import InputError
 from seglib.paths import find_part
@@ -16,6 +15,7 @@ from seglib.scores.masks import score_masks
 from seglib.scores.metrics import dice_of_counts
 from seglib.submission.run_lengths import decode_runs, seem_relative
 from seglib.submission.tables import blank_nothing, choose_rows, match_ids, shorten_id
+from seglib.trees.parts import TEST, TRAIN
 
 LOOKED_AT = 10  # images that tell the direction, rows that tell whether run lengths are relative
 

@@ -7,11 +7,11 @@ import pytest
 from seglib.checks.fields import find_field_of_view
 from seglib.checks.problems import inspect_data, refuse_errors
 from seglib.cli import main
-from seglib.data.leftovers import find_unused
 from seglib.data.samples import list_samples
 from seglib.data.synthetic import write_phantoms
 from seglib.errors import InputError
 from seglib.images.masks import read_mask
+from seglib.trees.leftovers import find_unused
 
 
 @pytest.fixture

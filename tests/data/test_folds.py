@@ -5,17 +5,14 @@ import pytest
 from seglib.data.folds import (
     assign_folds,
     describe_folds,
-    find_groups,
-    join_groups,
-    merge_groups,
     prepare_folds,
     read_folds,
-    read_groups,
     reopen_folds,
     select_held_out,
     split_samples,
     write_folds,
 )
+from seglib.data.groups import find_groups, join_groups, merge_groups, read_groups
 from seglib.errors import InputError
 
 

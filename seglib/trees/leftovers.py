@@ -5,12 +5,12 @@ from collections.abc import Collection, Iterator
 from itertools import islice
 from pathlib import Path
 
-from seglib.data.files import walk
-from seglib.data.parts import TEST, find_test, find_train, find_train_folder, find_train_masks
-from seglib.data.trees import DEPTH, Part, list_part
 from seglib.errors import InputError
 from seglib.images.reading import SUFFIXES
 from seglib.paths import find_folder
+from seglib.trees.files import walk
+from seglib.trees.parts import TEST, find_test, find_train, find_train_folder, find_train_masks
+from seglib.trees.sorting import DEPTH, Part, list_part
 
 # what tells the folder of predictions or of a run, each all of it: data sets have manifests and folds too
 OUR_FILES = ((".predictions",), ("figures", "checkpoints"), ("manifest.json", "folds.csv"))
@@ -27,7 +27,7 @@ def find_unused(data_dir: Path, left_out: Collection[Path] = ()) -> list[Path]:
         left_out: files that are passed over.
 
     Raises:
-        InputError: as `trees.list_part`.
+        InputError: as `sorting.list_part`.
     """
     train = find_train(data_dir)
     beside: list[Path | None] = [find_train_folder(data_dir)]

@@ -1,6 +1,6 @@
 import pytest
 
-from seglib.data.words import (
+from seglib.trees.words import (
     find_word,
     is_for_test,
     lies_among_masks,

@@ -3,8 +3,8 @@
 import os
 from collections.abc import Iterable, Sequence
 
-from seglib.data.names import drop_sides, match_names, match_sides, strip_ending
-from seglib.data.words import find_word, is_for_test, is_for_training, name_kind
+from seglib.trees.names import drop_sides, match_names, match_sides, strip_ending
+from seglib.trees.words import find_word, is_for_test, is_for_training, name_kind
 
 
 def tell_pair(names: Sequence[str]) -> tuple[list[str], list[str]] | None:

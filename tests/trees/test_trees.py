@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from empty_files import touch
 
-from seglib.data.leftovers import find_unused
-from seglib.data.pairs import is_called_alike
-from seglib.data.parts import find_train, has_test
 from seglib.data.references import list_masks
 from seglib.data.samples import list_samples, pair_samples
-from seglib.data.trees import list_part
 from seglib.data.unseen import list_test_images
 from seglib.errors import InputError
+from seglib.trees.leftovers import find_unused
+from seglib.trees.pairs import is_called_alike
+from seglib.trees.parts import find_train, has_test
+from seglib.trees.sorting import list_part
 
 
 def relative(column, root):

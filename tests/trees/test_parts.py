@@ -6,12 +6,12 @@ import pytest
 from empty_files import touch
 
 from seglib.checks.outputs import refuse_among_data
-from seglib.data.leftovers import find_unused
-from seglib.data.parts import find_pair, find_train, has_test
 from seglib.data.references import list_masks
 from seglib.data.samples import list_samples, pair_samples, tell_extras
 from seglib.data.unseen import list_test_images
 from seglib.errors import InputError
+from seglib.trees.leftovers import find_unused
+from seglib.trees.parts import find_pair, find_train, has_test
 
 
 def relative(column, root):

@@ -3,8 +3,10 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from seglib.data.files import holds_images
-from seglib.data.words import (
+from seglib.errors import InputError
+from seglib.paths import find_folder, find_part, is_data_dir
+from seglib.trees.files import holds_images
+from seglib.trees.words import (
     asks,
     asks_images,
     do_names_agree,
@@ -14,8 +16,6 @@ from seglib.data.words import (
     is_for_test,
     is_for_training,
 )
-from seglib.errors import InputError
-from seglib.paths import find_folder, find_part, is_data_dir
 
 TRAIN, TEST = ("train", "training"), ("test", "testing")
 

@@ -4,13 +4,10 @@ import os
 import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from pathlib import Path
 
-from seglib.data.files import Files, drop_kinds
-from seglib.data.names import MASK_BESIDE, MASK_NUMBER, drop_sides, match_names, match_sides, strip_ending
-from seglib.data.usual_grays import mark_usual
 from seglib.errors import Problem
-from seglib.images.mask_files import join_files
+from seglib.trees.files import Files, drop_kinds
+from seglib.trees.names import MASK_BESIDE, MASK_NUMBER, drop_sides, match_names, match_sides, strip_ending
 
 
 def is_called_alike(image: str, mask: str) -> bool:
@@ -38,12 +35,6 @@ def pair_masks(images: Files, files: Files) -> tuple[dict[str, list[str]], list[
         else:
             masks[image].append(name)
     return masks, problems
-
-
-def join_masks(folder: Path, files: dict[str, list[str]]) -> dict[str, str]:
-    """The masks of a set by their images, from the names of their files; each says how all are read."""
-    joined = [join_files(os.path.join(folder, name) for name in names) for names in files.values()]
-    return dict(zip(files, mark_usual(joined), strict=True))
 
 
 def part_masks(files: Files) -> tuple[Files, Files]:

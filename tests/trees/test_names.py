@@ -3,9 +3,9 @@
 import pytest
 
 from seglib.checks.problems import inspect_data
-from seglib.data.names import match_names, match_sides
 from seglib.data.samples import list_samples
 from seglib.data.synthetic import write_phantoms
+from seglib.trees.names import match_names, match_sides
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,15 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from seglib.data.files import walk
-from seglib.data.leftovers import count_images, is_ours, list_images_near, list_other
-from seglib.data.names import DRAWN_BESIDE, find_beside, find_endings, split_ending
-from seglib.data.parts import TRAIN, find_train_folder, find_train_masks
-from seglib.data.trees import DEPTH, list_part, list_worded
-from seglib.data.worded import list_kinds, sort_names
-from seglib.data.words import find_word
 from seglib.errors import InputError
 from seglib.paths import find_folder
+from seglib.trees.files import walk
+from seglib.trees.leftovers import count_images, is_ours, list_images_near, list_other
+from seglib.trees.names import DRAWN_BESIDE, find_beside, find_endings, split_ending
+from seglib.trees.parts import TRAIN, find_train_folder, find_train_masks
+from seglib.trees.sorting import DEPTH, list_part, list_worded
+from seglib.trees.worded import list_kinds, sort_names
+from seglib.trees.words import find_word
 
 SHOWN = 4  # folders that a sentence names
 FORMATS = {"xml": "XML", "json": "JSON", "geojson": "GeoJSON", "csv": "CSV", "mat": "MATLAB"}  # by their endings

@@ -3,9 +3,9 @@
 import pytest
 from empty_files import touch
 
-from seglib.data.leftovers import count_images, find_unused
 from seglib.data.samples import pair_samples, read_left_out
 from seglib.errors import InputError
+from seglib.trees.leftovers import count_images, find_unused
 
 
 def test_beside_the_folders_of_images_and_masks(tmp_path):

@@ -5,14 +5,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from seglib.data import worded
-from seglib.data.files import Files, drop_kinds, find_kind, list_files, name_files, walk
-from seglib.data.names import MASK_BESIDE, find_beside
-from seglib.data.parts import TEST, find_test, find_train_masks
-from seglib.data.words import lies_among_masks, tells_images, tells_masks, tells_test, tells_train
 from seglib.errors import InputError
 from seglib.images.reading import SUFFIXES
 from seglib.paths import find_folder, find_part
+from seglib.trees import worded
+from seglib.trees.files import Files, drop_kinds, find_kind, list_files, name_files, walk
+from seglib.trees.names import MASK_BESIDE, find_beside
+from seglib.trees.parts import TEST, find_test, find_train_masks
+from seglib.trees.words import lies_among_masks, tells_images, tells_masks, tells_test, tells_train
 
 DEPTH = 3  # folders that a data folder without Train is looked into, as anything may lie below it: class/case/images
 
