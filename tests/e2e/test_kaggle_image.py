@@ -44,8 +44,8 @@ SMALL = {"image_size": 64, "epochs": 2, "min_steps": 0, "batch_size": 4}
 PLAIN = {"width": 4, "norm": "batch", "folds": 2, "optimizer": "adamw", "schedule": "cosine", "ema_decay": 0.9}
 PLAIN |= {"augment": "strong", "gradient_clip": 1.0, "precision": "bf16", "loss": "0.5*focal + 0.5*lovasz", "tta": 8}
 # tests of the modules that lean most on packages whose versions differ
-TESTS = ("batches/test_loaders", "batches/test_cache", "figures/test_figures", "data/test_folds", "images/test_reading")
-TESTS += ("images/test_images_decoding", "images/test_images_masks", "images/test_scales")
+TESTS = ("batches/test_loaders", "batches/test_cache", "figures/test_figures", "data/test_folds", "data/test_groups")
+TESTS += ("images/test_reading", "images/test_images_decoding", "images/test_images_masks", "images/test_scales")
 TESTS += ("models/test_networks", "prediction/test_probabilities", "training/test_training")
 
 
