@@ -1,16 +1,14 @@
 """A data folder -> all that is wrong with it, and its samples that can be used, from one look at every file."""
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
-from seglib.checks.cases import Cases, describe_cases, label_others
+from seglib.checks.cases import label_others
 from seglib.checks.facts import (
     drop_working,
-    find_known_cases,
     find_sample_cases,
     find_scale,
     inspect_images,
@@ -18,14 +16,14 @@ from seglib.checks.facts import (
     refuse_uniform,
 )
 from seglib.checks.fields import find_field_of_view
-from seglib.checks.known import describe_known
+from seglib.checks.grouping import judge_groups
 from seglib.checks.labels import judge_labels
 from seglib.checks.listing import make_table
 from seglib.checks.oddities import find_exchanged, find_inverted, find_odd_images
 from seglib.checks.pages import judge_pages
 from seglib.checks.twins import find_leaks, find_twins
 from seglib.data.folds import read_folds
-from seglib.data.groups import GROUPS_NAME, find_groups, read_groups
+from seglib.data.groups import find_groups, read_groups
 from seglib.data.samples import pair_samples, read_left_out, tell_extras
 from seglib.data.unseen import find_test_images
 from seglib.errors import InputError, Problem
@@ -65,7 +63,7 @@ def inspect_data(data_dir: Path, *, folds: Path | None = None) -> Findings:
     train, test = inspect_samples(samples, scale=scale), inspect_images(images, scale=scale)
     refuse_uniform(train)
     cases, unused = find_sample_cases(train), find_unused(data_dir, read_left_out(data_dir))
-    found = [*unpaired, *misnamed, *judge_samples(train, test), *_judge_groups(data_dir, samples, train, test, cases)]
+    found = [*unpaired, *misnamed, *judge_samples(train, test), *judge_groups(data_dir, samples, train, test, cases)]
     found += [
         *_tell_names(samples),
         *_tell_several(samples),
@@ -125,24 +123,6 @@ def _troubles(column: Iterable[Problem | None]) -> list[Problem]:
     return [trouble for trouble in column if isinstance(trouble, Problem)]
 
 
-def _judge_groups(
-    data_dir: Path, samples: pd.DataFrame, train: pd.DataFrame, test: pd.DataFrame, cases: Cases | None
-) -> list[Problem]:
-    try:
-        path = find_groups(data_dir)
-        if path is None:
-            return [*_tell_cases(cases, _find_folder(train)), *_tell_known(train, test, cases)] if cases else []
-        read_groups(path, samples)
-    except InputError as error:
-        return [Problem.of_error(data_dir / "groups.csv", "groups", error)]
-    return []
-
-
-def _find_folder(images: pd.DataFrame) -> Path:
-    """The folder that holds them all."""
-    return Path(os.path.commonpath([os.path.dirname(path) for path in images["image_path"]]))
-
-
 def _name_groups(samples: pd.DataFrame, data_dir: Path) -> pd.DataFrame:
     """``case`` as `GROUPS_NAME` says it, where there is one that can be read."""
     try:
@@ -191,25 +171,6 @@ def _tell_several(samples: pd.DataFrame) -> list[Problem]:
     return [
         Problem(first, "several files", fact, "nothing, unless they are readings of the same: keep one of each then")
     ]
-
-
-def _tell_cases(cases: Cases, folder: Path) -> list[Problem]:
-    if cases.sure:
-        cure = f"nothing: each stays in one fold, unless {GROUPS_NAME} beside Train says what belongs together"
-        return [Problem(folder, "cases", describe_cases(cases), cure)]
-    cure = f"if these are patients or films, say so in {GROUPS_NAME} beside Train, or scores flatter"
-    return [Problem(folder, "possible cases", describe_cases(cases), cure)]
-
-
-def _tell_known(train: pd.DataFrame, test: pd.DataFrame, cases: Cases) -> list[Problem]:
-    """That Test shows cases of Train: a note, as a given split cannot be changed, and names are no proof."""
-    known = find_known_cases(train, test, cases)
-    if known is None:
-        return []
-    one = "patient" if known.kind == "names" else "film"
-    cure = f"put all images of a {one} on one side, or do not take the score on Test for one of new {one}s"
-    fact = describe_known(known, int(test["image_trouble"].isna().sum()))
-    return [Problem(_find_folder(test), "cases in train and test", fact, cure)]
 
 
 def _judge_masks(train: pd.DataFrame) -> list[Problem]:

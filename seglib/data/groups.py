@@ -38,15 +38,7 @@ def read_groups(path: Path, samples: pd.DataFrame) -> np.ndarray:
     Raises:
         InputError: if the file cannot be read as such, lists an image twice, or leaves out a sample or its group.
     """
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-        ids, groups = (table[name].str.strip().str.normalize("NFC") for name in ("sample_id", "group"))  # as stems are
-    except (ValueError, KeyError, AttributeError, pd.errors.ParserError):
-        raise InputError(f"{path} is not a table of sample_id and group; name its columns so, or remove it") from None
-    twice = ids[ids.duplicated()]
-    if len(twice):
-        raise InputError(f"{path} lists {twice.iloc[0]} more than once; keep one of its lines")
-    known = dict(zip(ids, groups, strict=True))
+    known = _read_file(path)
     for sample_id in samples["sample_id"]:
         if not known.get(sample_id):
             raise InputError(
@@ -54,6 +46,27 @@ def read_groups(path: Path, samples: pd.DataFrame) -> np.ndarray:
                 "ending, and a group of its own if it belongs to no other image)"
             )
     return np.array([known[sample_id] for sample_id in samples["sample_id"]])
+
+
+def find_shared(path: Path, samples: pd.DataFrame, others: pd.DataFrame) -> list[tuple[str, str]]:
+    """Other images, such as those of Test, of which a sample is of the same group.
+
+    Args:
+        path: as for `read_groups`; others that it does not list are of no group.
+        samples: table with ``sample_id``, all of which it lists.
+        others: table with ``sample_id``; those that are samples, too, are passed over.
+
+    Returns:
+        (its ``sample_id``, that of the first such sample) of each, in the order of ``others``.
+
+    Raises:
+        InputError: as `read_groups`.
+    """
+    known, firsts = _read_file(path), {}
+    for sample_id, group in zip(samples["sample_id"], read_groups(path, samples), strict=True):
+        firsts.setdefault(group, sample_id)
+    names = [name for name in others["sample_id"] if name not in set(samples["sample_id"])]
+    return [(name, firsts[known[name]]) for name in names if known.get(name) in firsts]
 
 
 def merge_groups(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -98,3 +111,16 @@ def join_groups(samples: pd.DataFrame, data_dir: Path) -> np.ndarray:
     path = find_groups(data_dir)
     cases = samples["case"].to_numpy() if path is None else read_groups(path, samples)
     return merge_groups(samples["group"].to_numpy(), cases)
+
+
+def _read_file(path: Path) -> dict[str, str]:
+    """The group of each image that a file lists."""
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        ids, groups = (table[name].str.strip().str.normalize("NFC") for name in ("sample_id", "group"))  # as stems are
+    except (ValueError, KeyError, AttributeError, pd.errors.ParserError):
+        raise InputError(f"{path} is not a table of sample_id and group; name its columns so, or remove it") from None
+    twice = ids[ids.duplicated()]
+    if len(twice):
+        raise InputError(f"{path} lists {twice.iloc[0]} more than once; keep one of its lines")
+    return dict(zip(ids, groups, strict=True))

@@ -130,6 +130,12 @@ def test_slices_of_training_patients_in_test_are_a_note(tmp_path):
     groups = "".join(f"{path.stem},1\n" for path in (tmp_path / "Train" / "Image").iterdir())
     (tmp_path / "groups.csv").write_text(f"sample_id,group\n{groups}")
     assert not inspect_data(tmp_path).problems["problem"].str.contains("cases").any()
+    (tmp_path / "groups.csv").write_text(f"sample_id,group\n{groups}P77_0,1\nP0_9,2\n")
+    table = inspect_data(tmp_path).problems
+    (row,) = table[table["problem"] == "cases in train and test"].itertuples()
+    assert (row.file, row.severity) == ("Test/Image", "note")
+    assert row.fact == "shows groups of Train: groups.csv has 1 of 14 images in one, such as P77_0 with P0_1"
+    assert row.cure.startswith("put all images of a group on one side, or")
 
 
 def test_errors_stop_and_are_counted_while_warnings_do_not(copy):

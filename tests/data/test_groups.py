@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seglib.data.groups import find_groups, join_groups, merge_groups, read_groups
+from seglib.data.groups import find_groups, find_shared, join_groups, merge_groups, read_groups
 from seglib.errors import InputError
 
 
@@ -65,3 +65,13 @@ def test_groups_of_a_file_join_those_that_were_found(tmp_path):
     assert join_groups(found, tmp_path).tolist() == [0, 1, 1, 2]
     (tmp_path / "Groups.csv").write_text("sample_id,group\ns000,ann\ns001,bob\ns002,cy\ns003,ann\n")
     assert join_groups(found, tmp_path).tolist() == [0, 1, 1, 0]
+
+
+def test_other_images_of_a_group_that_samples_have_are_found_with_its_first_sample(tmp_path):
+    path = tmp_path / "groups.csv"
+    path.write_text("sample_id,group\ns000,ann\ns001,bob\ns002,bob\nt0,bob\nt1,cy\nt2,ann\nt3,\n")
+    others = pd.DataFrame({"sample_id": ["t9", "t2", "t1", "s001", "t0", "t3"]})  # one is not listed, one a sample
+    assert find_shared(path, table(3), others) == [("t2", "s000"), ("t0", "s001")]
+    assert find_shared(path, table(3), others[:0]) == []
+    with pytest.raises(InputError, match="gives no group for s003"):
+        find_shared(path, table(4), others)
