@@ -31,6 +31,8 @@ CAUSES = {
     "the image",
     "dark corners": f"a corner of the image is darker than level {BLACK}, as under a round lens",
 }
+# verdicts, where neither better nor worse is told
+UNTOLD = ("the difference may be chance", "too few images to tell", "every image has it", "no image has it")
 
 
 def measure_files(image_paths: Iterable[str], mask_paths: Iterable[str], *, scale: Scale) -> pd.DataFrame:
@@ -158,13 +160,14 @@ def difference_interval(values: np.ndarray, has: np.ndarray, *, groups: np.ndarr
 
 
 def _judge(facts: dict[str, float | str], count: int) -> str:
+    chance, few, every, none = UNTOLD
     if facts["images"] in (0, count):
-        return "no image has it" if facts["images"] == 0 else "every image has it"
+        return none if facts["images"] == 0 else every
     if np.isnan(facts["low"]):
-        return "too few images to tell"
+        return few
     if facts["low"] > 0 or facts["high"] < 0:
         return f"{'better' if facts['difference'] > 0 else 'worse'} with it, and the difference is real"
-    return "the difference may be chance"
+    return chance
 
 
 def describe_causes(comparison: pd.DataFrame, count: int) -> list[str]:
@@ -184,9 +187,9 @@ def describe_causes(comparison: pd.DataFrame, count: int) -> list[str]:
             f"{100 * row.fp_with:.0f} % added, and {100 * row.fn_without:.0f} % and {100 * row.fp_without:.0f} % "
             "without it."
         )
-    kinds = comparison[~real].groupby("verdict", sort=True)["cause"]
-    rest = "; ".join(f"{', '.join(causes)}: {verdict}" for verdict, causes in kinds)
-    about = "Also looked at" if said else "What may make an image hard"
+    kinds = comparison[~real].groupby("verdict", sort=False)["cause"].agg(", ".join)
+    rest = "; ".join(f"{kinds[verdict]} ({verdict})" for verdict in UNTOLD if verdict in kinds)
+    about = "Also looked at" if said else "Nothing was found that goes with better or worse masks; looked at"
     return [*said, f"{about}: {rest}."] if rest else said
 
 
