@@ -133,7 +133,7 @@ def plot_causes(comparison: pd.DataFrame, count: int) -> Figure:
     """What goes with a lower Dice, and with which kind of error.
 
     Args:
-        comparison: of ``failures.compare_causes``.
+        comparison: of ``causes.compare_causes``.
         count: images in all.
     """
     rows = comparison.set_index(-np.arange(len(comparison)))  # the first on top

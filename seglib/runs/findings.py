@@ -15,7 +15,7 @@ from seglib.paths import is_unfinished
 from seglib.prediction.rules import MaskRules, describe_steps
 from seglib.prediction.uncertainty import describe_uncertainty
 from seglib.scores import calibration
-from seglib.scores.failures import describe_causes
+from seglib.scores.causes import describe_causes
 from seglib.scores.summaries import FAILURE_IOU, describe_presence, tabulate_scores
 
 FAR = 0.05  # distance of stated and true probability from which on a network is not "as sure as it should be"

@@ -7,7 +7,7 @@ from seglib import figures
 from seglib.figures.masks import ERRORS, paint_errors
 from seglib.figures.style import BLUE, GRAY, ORANGE, RED
 from seglib.prediction.uncertainty import MEASURES
-from seglib.scores.failures import compare_causes
+from seglib.scores.causes import compare_causes
 
 
 def make_pair(shape=(40, 60), channels=3):

@@ -12,7 +12,7 @@ from seglib.runs.findings import (
     read_table,
     tabulate_findings,
 )
-from seglib.scores.failures import compare_causes
+from seglib.scores.causes import compare_causes
 
 SUMMARY = {"images": 7, "dice_mean": 0.9123, "dice_low": 0.9, "dice_high": 0.92, "dice_pooled": 0.95, "iou_mean": 0.85}
 SUMMARY |= {"iou_low": 0.8, "iou_high": 0.9, "iou_pooled": 0.88, "ece_before": 0.02, "ece_after": 0.01}
