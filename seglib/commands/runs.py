@@ -141,6 +141,8 @@ def check_data(data_dir: Path, *, with_test: bool) -> "pd.DataFrame":
     from seglib.trees import leftovers
 
     train = samples.list_samples(data_dir)
+    if passed_over := samples.describe_left_out(data_dir):
+        print(passed_over)
     test = unseen.list_test_images(data_dir) if with_test else None
     if test is not None and (template := files.find_template(data_dir, set(test["sample_id"]), say=print)):
         if template.parent != data_dir.absolute():

@@ -10,15 +10,19 @@ from seglib import paths
 def check(arguments: argparse.Namespace) -> int:
     """All that is wrong with a data set; gives 1 where anything is."""
     from seglib.checks import listing, problems
+    from seglib.data import samples
 
     data_dir = paths.find_data_dir(fetch_if_named(arguments.data))
     table = problems.inspect_data(data_dir, folds=arguments.folds and Path(arguments.folds)).problems
+    passed_over = samples.describe_left_out(data_dir)  # by the list that there was; it may be written below
     if arguments.fix_list:
         left_out = listing.list_left_out(table, data_dir)
         paths.write_text(Path(arguments.fix_list), left_out.to_csv(index=False))
     if arguments.json:
         print(json.dumps(table.to_dict("records"), indent=2))
     else:
+        if passed_over:
+            print(passed_over)
         print(f"{data_dir}: {listing.describe_problems(table)}")
         if arguments.fix_list:
             count = f"{len(left_out)} files" if len(left_out) else "no file"

@@ -164,6 +164,16 @@ def read_left_out(data_dir: Path) -> frozenset[Path]:
     return frozenset(data_dir / name for name in tabulate_left_out(data_dir)["file"])
 
 
+def describe_left_out(data_dir: Path) -> str:
+    """How many files ``leave_out.csv`` passes over, in a sentence; "" where there is no such file, or it names none.
+
+    Raises:
+        InputError: as `tabulate_left_out`.
+    """
+    count = len(read_left_out(data_dir))
+    return f"{data_dir / LEFT_OUT_NAME} passes over {count} file{'s' if count > 1 else ''}" if count else ""
+
+
 def tabulate_left_out(data_dir: Path) -> pd.DataFrame:
     """The rows of ``leave_out.csv`` of a data folder; none where there is no such file.
 
