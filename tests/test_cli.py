@@ -124,7 +124,7 @@ def test_without_a_folder_for_test_images_there_is_no_submission(copy, tmp_path,
     ran = []
     monkeypatch.setattr("seglib.runs.notebooks.run_notebooks", lambda names, **facts: ran.extend(names))
     monkeypatch.setattr("seglib.runs.report.write_report", lambda folder: folder / "report.html")
-    monkeypatch.setattr("seglib.runs.report.describe_headline", lambda folder: f"the score of {folder.name}")
+    monkeypatch.setattr("seglib.runs.findings.describe_headline", lambda folder: f"the score of {folder.name}")
     assert main([*asked, "--set", "image_size=32"]) == 0
     assert ran == ["01_eda", "02_training", "03_loss_curves", "04_evaluation"]
     said = capsys.readouterr().out

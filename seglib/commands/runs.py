@@ -180,11 +180,11 @@ def _say_duration(settings: config.Config, count: int) -> None:
 
 
 def _say_results(output_dir: Path) -> None:
-    from seglib.runs import report
+    from seglib.runs import findings, report
 
-    print(f"score       {report.describe_headline(output_dir)}")
+    print(f"score       {findings.describe_headline(output_dir)}")
     print(f"report      {report.write_report(output_dir)}")
     if (output_dir / "submission.csv").exists():
         print(f"submission  {output_dir / 'submission.csv'}")
     if paths.is_unfinished(output_dir):
-        print(report.UNFINISHED)
+        print(findings.UNFINISHED)

@@ -62,10 +62,10 @@ def find_shared(path: Path, samples: pd.DataFrame, others: pd.DataFrame) -> list
     Raises:
         InputError: as `read_groups`.
     """
-    known, firsts = _read_file(path), {}
+    known, own, firsts = _read_file(path), set(samples["sample_id"]), {}
     for sample_id, group in zip(samples["sample_id"], read_groups(path, samples), strict=True):
         firsts.setdefault(group, sample_id)
-    names = [name for name in others["sample_id"] if name not in set(samples["sample_id"])]
+    names = [name for name in others["sample_id"] if name not in own]
     return [(name, firsts[known[name]]) for name in names if known.get(name) in firsts]
 
 
