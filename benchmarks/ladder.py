@@ -19,9 +19,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from seglib.paths import write_text
 from seglib.scores.intervals import compare_scores, describe_comparison
 from seglib.scores.masks import read_scores
+from seglib.writing import write_text
 
 BUDGET = {"image_size": 128, "epochs": 8, "stop_patience": 0, "monitor": "val_dice", "precision": "auto"}
 SEED = {"preset": "baseline", "width": 16}  # the seed's network with a quarter of its channels, for a CPU

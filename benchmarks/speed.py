@@ -32,8 +32,9 @@ from seglib.data.samples import list_samples
 from seglib.data.synthetic import write_phantoms
 from seglib.downloads import get_data
 from seglib.errors import InputError
-from seglib.paths import find_data_dir, find_project_root, is_data_dir, write_text
+from seglib.paths import find_data_dir, find_project_root, is_data_dir
 from seglib.runs.manifests import describe_machine
+from seglib.writing import write_text
 from speed_table import describe_speed
 
 HERE = Path(__file__).resolve().parent

@@ -19,7 +19,7 @@ from seglib.images.reading import Scale, image_size, read_resized
 from seglib.machine.ahead import map_on_cores
 from seglib.machine.progress import track
 from seglib.machine.scratch import create_array
-from seglib.paths import remove_parts, write_whole
+from seglib.writing import remove_parts, write_whole
 
 try:
     import fcntl

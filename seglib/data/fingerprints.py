@@ -12,7 +12,7 @@ import pandas as pd
 
 from seglib.machine.ahead import map_on_cores
 from seglib.machine.progress import track
-from seglib.paths import write_text
+from seglib.writing import write_text
 
 HELD = "held"  # the column of a table that says of which files it is
 SETTLED = 2.0  # seconds; a file younger than this when it is read may change again within one tick of its clock

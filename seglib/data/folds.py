@@ -8,7 +8,7 @@ import pandas as pd
 
 from seglib.data.groups import GROUPS_NAME, find_groups, read_groups
 from seglib.errors import InputError
-from seglib.paths import write_text
+from seglib.writing import write_text
 
 SHOWN_PAIRS = 5  # of a leak that stops training, before the rest is only counted
 LARGE = 1.5  # times the mean size of the folds; without large groups they differ by a few images

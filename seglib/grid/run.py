@@ -15,7 +15,8 @@ import pandas as pd
 
 from seglib.errors import InputError
 from seglib.grid.cells import Cell, Grid, check_cells, is_finished
-from seglib.paths import shorten, write_text
+from seglib.paths import shorten
+from seglib.writing import write_text
 
 if TYPE_CHECKING:
     from seglib.grid.cluster import Command

@@ -24,9 +24,10 @@ from seglib.kaggle.kernels import (
     plan_kernels,
 )
 from seglib.kaggle.wheels import build_wheels
-from seglib.paths import find_runs, take_folder, write_text
+from seglib.paths import find_runs, take_folder
 from seglib.runs.manifests import read_manifest
 from seglib.runs.notebooks import choose_notebooks, find_notebook, inject_parameters
+from seglib.writing import write_text
 
 KERNEL_HOURS = 12  # after which Kaggle ends it
 KEPT = (

@@ -22,10 +22,10 @@ import torch
 from seglib.errors import InputError
 from seglib.machine.ahead import map_ahead
 from seglib.machine.ranks import ALONE, Rank
-from seglib.paths import write_whole
 from seglib.prediction.probabilities import Member, average_maps, predict_readable
 from seglib.prediction.rules import MaskRules, make_mask
 from seglib.prediction.uncertainty import describe_maps
+from seglib.writing import write_whole
 
 TABLE_NAME, UNREADABLE_NAME = "predictions.csv", "unreadable.csv"  # in the folder of the masks
 MAPS_NAME = "probabilities"  # the folder of the maps, in that of the masks

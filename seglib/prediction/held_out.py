@@ -13,8 +13,9 @@ from seglib.errors import InputError
 from seglib.machine.progress import track
 from seglib.machine.scratch import create_array
 from seglib.models.checkpoints import load_members
-from seglib.paths import find_runs, write_whole
+from seglib.paths import find_runs
 from seglib.prediction.probabilities import Member, Size, average_maps, predict_maps, resize_maps
+from seglib.writing import write_whole
 
 NAME = "held_out.npy"  # in the folder of a run
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from seglib.errors import InputError
-from seglib.paths import write_text
+from seglib.writing import write_text
 
 
 @dataclass(frozen=True)

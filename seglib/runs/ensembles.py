@@ -11,9 +11,10 @@ import pandas as pd
 
 from seglib.config import Config, find_difference
 from seglib.errors import InputError
-from seglib.paths import find_runs, write_text
+from seglib.paths import find_runs
 from seglib.prediction import held_out
 from seglib.runs.manifests import OUTPUTS, read_manifest
+from seglib.writing import write_text
 
 
 class Plan(NamedTuple):

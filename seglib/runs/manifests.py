@@ -16,7 +16,7 @@ from typing import Any
 import seglib
 from seglib.config import Config, find_difference, make_config
 from seglib.errors import InputError
-from seglib.paths import write_text
+from seglib.writing import write_text
 
 OUTPUTS = ("submission.csv", "report.html", "summary.json", "scores.csv", "history.csv", "config.json", "checkpoints")
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "segmentation-models-pytorch", "timm", "albumentations")

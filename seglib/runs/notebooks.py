@@ -20,8 +20,9 @@ from traitlets.config import Config as KernelSettings
 import seglib
 from seglib.config import make_config
 from seglib.errors import InputError, KilledError, MemoryShortageError
-from seglib.paths import is_unfinished, shorten, write_text, write_whole
+from seglib.paths import is_unfinished, shorten
 from seglib.runs.manifests import describe_config, describe_machine, read_manifest, write_manifest
+from seglib.writing import write_text, write_whole
 
 NOTEBOOKS = ("01_eda", "02_training", "03_loss_curves", "04_evaluation", "05_submission")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from seglib.paths import is_unfinished, write_text
+from seglib.paths import is_unfinished
 from seglib.runs.findings import (
     UNFINISHED,
     describe_findings,
@@ -19,6 +19,7 @@ from seglib.runs.findings import (
     read_table,
     tabulate_findings,
 )
+from seglib.writing import write_text
 
 QUESTIONS = {
     "01": "What is there to learn from?",

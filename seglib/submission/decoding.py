@@ -15,10 +15,10 @@ from seglib.errors import InputError
 from seglib.images.reading import image_size
 from seglib.machine.ahead import map_on_cores
 from seglib.machine.progress import track
-from seglib.paths import write_whole
 from seglib.submission.run_lengths import decode_runs, seem_relative
 from seglib.submission.tables import blank_nothing, choose_rows, match_ids, shorten_id
 from seglib.trees.files import find_kind, list_files
+from seglib.writing import write_whole
 
 LOOKED_AT = 20  # masks that tell whether runs go down the columns, and rows that tell whether they are relative
 TORN = 2  # a mask read in the wrong direction has more than so many times the edges

@@ -9,9 +9,9 @@ import pandas as pd
 
 from seglib.errors import InputError
 from seglib.machine import mounts
-from seglib.paths import write_text
 from seglib.submission.run_lengths import decode_rle
 from seglib.submission.tables import match_id, match_ids, read_table, shorten_id
+from seglib.writing import write_text
 
 DEFAULT_COLUMNS = ("id", "rle")
 

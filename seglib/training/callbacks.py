@@ -17,10 +17,11 @@ from seglib.errors import InputError
 from seglib.machine.clock import is_time_up
 from seglib.machine.progress import track
 from seglib.machine.ranks import Rank, any_rank
-from seglib.paths import mark_unfinished, write_text
+from seglib.paths import mark_unfinished
 from seglib.training.averaging import MovingAverage
 from seglib.training.segmenter import Segmenter
 from seglib.training.waiting import LoaderHint, WaitMeter
+from seglib.writing import write_text
 
 OUT_OF_TIME = "stopped, as max_hours={hours:g} leaves no time for another epoch; run the same again to go on"
 MEASURED = ("train_loss", "val_loss", "val_dice", "val_iou", "val_loss_seed")

@@ -21,12 +21,12 @@ from seglib.machine.memory import is_out_of_memory
 from seglib.machine.ranks import ALONE, Rank, find_rank
 from seglib.models.checkpoints import load_checkpoint
 from seglib.models.networks import choose_precision
-from seglib.paths import remove_parts
 from seglib.training.callbacks import make_callbacks
 from seglib.training.durations import planned_epochs
 from seglib.training.segmenter import Segmenter
 from seglib.training.waiting import WaitMeter
 from seglib.training.whole import WholeCheckpoints
+from seglib.writing import remove_parts
 
 PRECISION_NAMES = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}  # ours -> Lightning's
 

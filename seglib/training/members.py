@@ -17,8 +17,9 @@ from seglib.machine.mounts import is_hidden_rerun
 from seglib.machine.ranks import any_rank, count_devices, find_rank, share_batch
 from seglib.models.checkpoints import member_dir
 from seglib.models.networks import build_model
-from seglib.paths import mark_unfinished, write_text
+from seglib.paths import mark_unfinished
 from seglib.training.orders import Order, is_leading, start_ranks
+from seglib.writing import write_text
 
 
 def fit_members(

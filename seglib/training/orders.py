@@ -30,7 +30,7 @@ from seglib.errors import InputError, MemoryShortageError
 from seglib.machine.clock import STARTED, start_of_clock
 from seglib.machine.progress import is_watched
 from seglib.machine.ranks import find_rank
-from seglib.paths import write_text
+from seglib.writing import write_text
 
 REFUSAL = "refusal.txt"  # in the folder of an order: what an InputError of one of the processes said
 SHORTAGE = "shortage.txt"  # the same, of a MemoryShortageError

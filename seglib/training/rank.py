@@ -9,9 +9,9 @@ from pathlib import Path
 from threading import Thread
 
 from seglib.errors import InputError, MemoryShortageError
-from seglib.paths import write_text
 from seglib.training.members import fit_members
 from seglib.training.orders import GRACE_SECONDS, REFUSAL, SHORTAGE, read_order
+from seglib.writing import write_text
 
 
 def main(words: Sequence[str]) -> int:

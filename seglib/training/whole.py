@@ -7,7 +7,7 @@ import torch
 from pytorch_lightning.plugins import TorchCheckpointIO
 
 from seglib.errors import InputError
-from seglib.paths import write_whole
+from seglib.writing import write_whole
 
 
 class WholeCheckpoints(TorchCheckpointIO):
