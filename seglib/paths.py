@@ -11,6 +11,7 @@ from seglib.machine import mounts
 from seglib.writing import write_text
 
 SAID_AT_MOST = 3  # folders named in a message
+FETCHED = "name what a run can fetch: phantoms, isic2016 or kaggle:SLUG"
 UNFINISHED_NAME = ".unfinished"  # in the folder of a run or of a fold
 
 
@@ -74,8 +75,10 @@ def find_data_dir(data_dir: str | Path | None = None) -> Path:
     own = find_project_root() / "data"
     if is_data_dir(own):
         return _absolute(own)
-    places = f"{mounts.describe_inputs()}, nor in {own}" if mounts.INPUTS.is_dir() else str(own)
-    raise InputError(f"no data set was found in {places}; name the folder that holds Train/Image")
+    if mounts.INPUTS.is_dir():
+        places = f"{mounts.describe_inputs()}, nor in {own}"
+        raise InputError(f"no data set was found in {places}; name the folder that holds Train/Image")
+    raise InputError(f"no data set was found in {own}; name the folder that holds Train/Image, or {FETCHED}")
 
 
 def _find_attached() -> Path | None:
@@ -111,7 +114,7 @@ def _checked_data_dir(folder: Path) -> Path:
     places = (folder, find_project_root() / folder, mounts.find_mounted(folder))
     found = next((place for place in places if place and place.exists()), None)
     if found is None:
-        fetched = "" if len(folder.parts) > 1 else ", or name what a run can fetch: phantoms, isic2016 or kaggle:SLUG"
+        fetched = "" if len(folder.parts) > 1 else f", or {FETCHED}"
         raise InputError(f"the data folder {folder} does not exist; check its spelling{fetched}")
     if not found.is_dir():
         raise InputError(f"{folder} is no folder; name the one that holds Train/Image, unpacked if it is an archive")

@@ -102,7 +102,11 @@ def test_data_of_the_project_is_found_from_its_notebooks(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("data_dir", "words"),
-    [("absent", "absent does not exist"), ("file", "file is no folder"), (None, "no data set was found")],
+    [
+        ("absent", "absent does not exist"),
+        ("file", "file is no folder"),
+        (None, "no data set was found .*; name the folder that holds Train/Image, or name .*: phantoms, isic2016 or"),
+    ],
 )
 def test_a_missing_tree_is_said_in_words(tmp_path, data_dir, words):
     (tmp_path / "file").touch()
