@@ -31,6 +31,7 @@ from seglib.images.mask_files import first_file, split_files
 from seglib.submission.files import check_template, find_template
 from seglib.trees.leftovers import find_unused
 from seglib.trees.pairs import is_called_alike
+from seglib.trees.parts import find_test_masks
 
 FULL = 0.99  # share of the image from which on a mask counts as full
 
@@ -69,7 +70,7 @@ def inspect_data(data_dir: Path, *, folds: Path | None = None) -> Findings:
         *_tell_several(samples),
         *judge_pages(samples, images),
         *find_field_of_view(train, unused),
-        *_tell_unused(unused),
+        *_tell_unused(unused, data_dir),
         *tell_extras(data_dir),
         *_judge_template(data_dir, images),
     ]
@@ -141,10 +142,12 @@ def _tell_names(samples: pd.DataFrame) -> list[Problem]:
     return []
 
 
-def _tell_unused(unused: Iterable[Path]) -> list[Problem]:
+def _tell_unused(unused: Iterable[Path], data_dir: Path) -> list[Problem]:
     fact = "holds images that are not used"
     cure = "move them into Train (read at any depth) to train on them, or call the folder of masks Mask; else nothing"
-    return [Problem(folder, "not used", fact, cure) for folder in unused]
+    told = "nothing; seglib score --truth scores a submission by them"  # masks of test images train nobody
+    scoring = find_test_masks(data_dir)
+    return [Problem(folder, "not used", fact, told if folder in scoring else cure) for folder in unused]
 
 
 def _judge_template(data_dir: Path, test: pd.DataFrame) -> list[Problem]:

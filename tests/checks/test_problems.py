@@ -249,3 +249,16 @@ def test_a_template_that_cannot_be_filled_is_told(copy):
     shutil.rmtree(copy / "Test")
     path.write_text("id,rle\nz,\n")
     assert rows_of(copy, "template").empty
+
+
+def test_masks_of_test_images_are_told_apart_from_other_images_that_are_not_used(tmp_path):
+    phantoms = write_phantoms(tmp_path / "phantoms", train=4, test=2)
+    data = tmp_path / "set"
+    for part, name in (("Train/Image", "imagesTr"), ("Train/Mask", "labelsTr"), ("Test/Image", "imagesTs")):
+        shutil.copytree(phantoms / part, data / name)
+    for name in ("labelsTs", "old"):
+        shutil.copytree(data / "labelsTr", data / name)
+    problems = inspect_data(data).problems.query("problem == 'not used'").set_index("file")["cure"]
+    assert problems.index.tolist() == ["labelsTs", "old"]
+    assert problems["labelsTs"] == "nothing; seglib score --truth scores a submission by them"
+    assert problems["old"].startswith("move them into Train")
