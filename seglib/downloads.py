@@ -21,7 +21,7 @@ import requests
 from tqdm import tqdm
 
 from seglib.errors import InputError
-from seglib.images.reading import SUFFIXES
+from seglib.images.suffixes import is_image_name, split_suffix
 from seglib.kaggle.client import require_client
 
 ISIC_URL = "https://isic-challenge-data.s3.amazonaws.com/2016"
@@ -100,7 +100,7 @@ def _problem(tree: Path, slug: str | None) -> str | None:
 
 
 def _ids(folder: Path) -> set[str]:
-    stems = (path.stem for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
+    stems = (split_suffix(path.name)[0] for path in folder.glob("*") if is_image_name(path.name))
     return {re.sub("_segmentation$", "", stem, flags=re.IGNORECASE) for stem in stems}
 
 
@@ -231,7 +231,7 @@ def _refuse_large(archive: Path, size: int) -> None:
 
 def _wanted(member: zipfile.ZipInfo) -> bool:
     path = PureWindowsPath(member.filename.lower())
-    if path.suffix not in SUFFIXES and path.name != "sample_submission.csv":
+    if not is_image_name(path.name) and path.name != "sample_submission.csv":
         return False
     hidden = any(part.startswith((".", "__macosx")) for part in path.parts)
     return not (hidden or member.is_dir() or "superpixel" in path.name)

@@ -354,7 +354,7 @@ def test_a_zip_bomb_is_refused_before_it_grows_and_is_kept(tmp_path: Path, monke
 
 
 def test_what_is_not_unpacked_does_not_count(tmp_path: Path) -> None:
-    (tmp_path / "a.zip").write_bytes(zipped({"volumes.npy": bytes(9_000_000), "noise.bmp": noise(1)}))
+    (tmp_path / "a.zip").write_bytes(zipped({"volumes.npz": bytes(9_000_000), "noise.bmp": noise(1)}))
     downloads._unpack(tmp_path / "a.zip", tmp_path / "out", flat=True)
     assert sorted(files_in(tmp_path / "out")) == ["noise.bmp"]
 

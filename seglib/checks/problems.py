@@ -28,6 +28,7 @@ from seglib.data.samples import pair_samples, read_left_out, tell_extras
 from seglib.data.unseen import find_test_images
 from seglib.errors import InputError, Problem
 from seglib.images.mask_files import first_file, split_files
+from seglib.images.suffixes import split_suffix
 from seglib.submission.files import check_template, find_template
 from seglib.trees.leftovers import find_unused
 from seglib.trees.pairs import is_called_alike
@@ -136,7 +137,8 @@ def _name_groups(samples: pd.DataFrame, data_dir: Path) -> pd.DataFrame:
 def _tell_names(samples: pd.DataFrame) -> list[Problem]:
     pairs = list(zip(map(Path, samples["image_path"]), samples["mask_path"], strict=True))
     for image, mask in ((image, first_file(mask)) for image, mask in pairs if len(split_files(mask)) == 1):
-        if not is_called_alike(image.stem, mask.stem) and mask.parent.name != image.stem:
+        stem, drawn = (split_suffix(path.name)[0] for path in (image, mask))
+        if not is_called_alike(stem, drawn) and mask.parent.name != stem:
             fact = f"names masks otherwise than their images: {mask.name} is taken for that of {image.name}, and so on"
             return [Problem(mask.parent, "other names", fact, "nothing, unless they do not belong together")]
     return []

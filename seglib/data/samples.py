@@ -10,6 +10,7 @@ import pandas as pd
 
 from seglib.data.usual_grays import join_masks
 from seglib.errors import InputError, Problem
+from seglib.images.suffixes import split_suffix
 from seglib.trees.files import Files
 from seglib.trees.names import find_extras, find_several, split_ending
 from seglib.trees.pairs import pair_masks, part_masks
@@ -79,7 +80,7 @@ def pair_samples(data_dir: Path) -> tuple[pd.DataFrame, list[Problem]]:
     extras = find_extras(images.names, paired)
     for stem, name in images.names.items():
         if stem not in paired and stem not in extras:
-            beside = os.path.splitext(os.path.basename(name))[0] + "_mask"
+            beside = split_suffix(os.path.basename(name))[0] + "_mask"
             fact = f"has no mask in {train.name}"
             cure = f"add {stem if apart else beside}.png there or remove the image"
             if split_ending(stem)[0] in paired:  # as superpixels are

@@ -7,7 +7,7 @@ import pandas as pd
 
 from seglib.data.samples import list_extras
 from seglib.errors import InputError, Problem
-from seglib.images.reading import SUFFIXES
+from seglib.images.suffixes import SUFFIXES
 from seglib.paths import find_folder
 from seglib.trees.files import find_kind, name_files, walk
 from seglib.trees.leftovers import count_images, is_ours

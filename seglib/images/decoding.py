@@ -10,9 +10,11 @@ import numpy as np
 from PIL import Image
 
 from seglib.errors import InputError
+from seglib.images.arrays import decode_nifti, decode_numpy
 from seglib.images.dicom import decode_dicom
 from seglib.images.headers import MAX_MEGAPIXELS, Header, read_header
 
+_OTHERS = {"DICOM": decode_dicom, "NumPy": decode_numpy, "NIfTI": decode_nifti}
 _MODES = {"1": "L", "La": "LA", "PA": "RGBA", "RGBa": "RGBA"} | {mode: mode for mode in ("L", "LA", "RGBA", "I", "F")}
 
 
@@ -45,8 +47,8 @@ def decode_image(path: str | Path, *, least: int | None = None) -> tuple[np.ndar
             pixels = _by_pillow(header)
         if header.by_cv2:
             pixels = _by_cv2(file, header)
-        elif header.kind == "DICOM":
-            pixels = decode_dicom(file)
+        elif header.kind in _OTHERS:
+            pixels = _OTHERS[header.kind](file)
     pixels = np.atleast_3d(pixels).astype(header.sample, copy=False)
     if pixels.dtype == np.int8:
         pixels = take_unsigned(pixels)

@@ -19,6 +19,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from seglib.images.arrays import read_nifti_header, read_numpy_header
 from seglib.images.dicom import count_frames, read_dicom_header
 
 MAX_MEGAPIXELS = 400
@@ -29,6 +30,8 @@ _SIGNATURES |= {(0, order): "TIFF" for order in (b"II*\0", b"MM\0*", b"II+\0", b
 _SIGNATURES |= {(0, b"BM"): "BMP", (0, b"GIF8"): "GIF", (8, b"WEBP"): "WebP"}
 _SIGNATURES |= {(0, b"P%d" % number): "PNM" for number in range(1, 7)}  # bitmaps, gray and colour, as text or not
 _SIGNATURES |= {(4, b"jP  \r\n\x87\n"): "JPEG 2000", (0, b"\xff\x4f\xff\x51"): "JPEG 2000"}  # in its box, or bare
+_SIGNATURES |= {(0, b"\x93NUMPY"): "NumPy", (344, b"n+1\0"): "NIfTI", (4, b"n+2\0\r\n\x1a\n"): "NIfTI"}
+_SIGNATURES |= {(0, b"\x1f\x8b"): "NIfTI"}  # packed by gzip
 _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _NO_PAGE = 1 | 4  # bits of a TIFF's type of directory: a smaller version, a mask of transparency
 _WHOLE_NUMBERS = {3: "H", 4: "L", 16: "Q"}  # the types of TIFF entries that matter here, in the letters of struct
@@ -38,7 +41,7 @@ class Header(NamedTuple):
     """What has to be known to decode a file."""
 
     kind: str  # a value of _SIGNATURES
-    image: ImageFile.ImageFile | None  # None: DICOM, or a TIFF for which Pillow has no mode
+    image: ImageFile.ImageFile | None  # None: one of `_OTHERS`, or a TIFF for which Pillow has no mode
     size: tuple[int, int]  # (height, width) as stored, before the turn
     orientation: int  # EXIF: 5 to 8 swap height and width
     sample: str  # numpy type of one stored value
@@ -63,6 +66,7 @@ class _Tiff(_NoExif, TiffImagePlugin.TiffImageFile): ...
 _PLUGINS = {"JPEG": _Jpeg, "PNG": PngImagePlugin.PngImageFile, "BMP": BmpImagePlugin.BmpImageFile}
 _PLUGINS |= {"GIF": GifImagePlugin.GifImageFile, "PNM": PpmImagePlugin.PpmImageFile}
 _PLUGINS |= {"JPEG 2000": Jpeg2KImagePlugin.Jpeg2KImageFile, "WebP": WebPImagePlugin.WebPImageFile}
+_OTHERS = {"DICOM": read_dicom_header, "NumPy": read_numpy_header, "NIfTI": read_nifti_header}  # not for Pillow
 
 
 def read_header(file: BinaryIO) -> Header:
@@ -72,15 +76,15 @@ def read_header(file: BinaryIO) -> Header:
         ValueError: if it is no image, has more than ``MAX_MEGAPIXELS`` or is of a layout that nobody here reads. Pillow
             and ``struct`` may raise nearly anything else on a damaged file.
     """
-    start = file.read(132)
+    start = file.read(348)
     kind = next((kind for (at, signature), kind in _SIGNATURES.items() if start.startswith(signature, at)), None)
     if kind is None:
         raise ValueError("it is no image" if start else "it is empty")
     file.seek(0)
     if kind == "TIFF":
         header = _tiff_header(file)
-    elif kind == "DICOM":
-        size, sample = read_dicom_header(file)
+    elif kind in _OTHERS:
+        size, sample = _OTHERS[kind](file)
         header = Header(kind, None, size, 1, sample, by_cv2=False)
     else:
         header = _plain_header(file, kind, start)

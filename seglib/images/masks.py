@@ -33,7 +33,7 @@ def read_mask(path: str | Path) -> np.ndarray:
     says what that is.
 
     Args:
-        path: an image file of `reading.SUFFIXES`, recognised by its content; or several, of `mask_files.join_files`:
+        path: an image file of `suffixes.SUFFIXES`, recognised by its content; or several, of `mask_files.join_files`:
             foreground is what is so in one of them. With `mask_files.add_usual` it says how others of its set are.
 
     Returns:

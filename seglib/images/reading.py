@@ -10,8 +10,6 @@ import numpy as np
 from seglib.images.decoding import decode_image, open_image, take_colours
 from seglib.images.headers import count_pages
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".jp2", ".j2k")  # in lower case
-SUFFIXES += (".pbm", ".pgm", ".ppm", ".pnm", ".dcm", ".dicom")
 SPARE = 3  # times the wanted side that a JPEG decoded at reduced size still has
 
 
@@ -32,7 +30,7 @@ def read_image(path: str | Path, *, channels: int, scale: Scale | None = None) -
     file that says which of its values a viewer spreads from black to white is one of 8 bits: see `decode_dicom`.
 
     Args:
-        path: an image file of `SUFFIXES`, recognised by its content.
+        path: an image file of `suffixes.SUFFIXES`, recognised by its content.
         channels: 1 or 3.
         scale: black and white of files deeper than 8 bits: see `scales.probe_images`; None: there are no such files
 

@@ -13,6 +13,7 @@ import pandas as pd
 from seglib.data.unseen import list_images
 from seglib.errors import InputError
 from seglib.images.reading import image_size
+from seglib.images.suffixes import split_suffix
 from seglib.machine.ahead import map_on_cores
 from seglib.machine.progress import track
 from seglib.submission.run_lengths import decode_runs, seem_relative
@@ -171,7 +172,7 @@ def _call_images(images: pd.Series) -> dict[str, str]:
 
 
 def _guess_names(path: str, stem: str) -> set[str]:
-    plain = os.path.splitext(os.path.basename(path))[0]
+    plain = split_suffix(os.path.basename(path))[0]
     if plain == stem:  # it lies directly in the folder
         return set()
     words = plain.split("_")

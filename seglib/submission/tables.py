@@ -1,6 +1,5 @@
 """CSV files with run lengths, as competitions write them: which column is what, and which image a row is about."""
 
-import os
 import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from seglib.errors import InputError
-from seglib.images.reading import SUFFIXES
+from seglib.images.suffixes import SUFFIXES, split_suffix
 
 NOTHING = frozenset({"", "-1", "nan", "none"})  # what competitions write for an empty mask
 NAMES = ("rle", "encod", "segmentation", "annotation", "pixels", "mask")  # in the name of the column of run lengths
@@ -114,7 +113,7 @@ def match_ids(ids: Iterable[str], known: Container[str]) -> list[str]:
 
 def match_id(name: str, known: Container[str]) -> str:
     """The image that one id means, as `match_ids`."""
-    stem, ending = os.path.splitext(name)
+    stem, ending = split_suffix(name)
     return stem if name not in known and ending.lower() in SUFFIXES else name
 
 

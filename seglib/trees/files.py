@@ -9,10 +9,10 @@ from typing import NamedTuple, NoReturn
 
 from seglib.errors import InputError, Problem
 from seglib.images.dicom import is_unnamed_dicom
-from seglib.images.reading import SUFFIXES
+from seglib.images.suffixes import ARRAYS, SUFFIXES, is_image_name, split_suffix
 
 # images of formats that nobody here reads; other files, such as notes and Thumbs.db, are passed over
-UNREAD = (".heic", ".avif", ".svs", ".npy", ".npz", ".mat", ".nii", ".gz", ".mha", ".mhd", ".nrrd")
+UNREAD = (".heic", ".avif", ".svs", ".npz", ".mat", ".gz", ".mha", ".mhd", ".nrrd")
 KIND = re.compile(r"(image|mask)s?", re.IGNORECASE)  # a folder called so says what its files are, and not whose
 
 
@@ -36,21 +36,22 @@ def list_files(folder: Path, left_out: Collection[Path] = ()) -> Files:
 def name_files(folder: Path, names: Iterable[str], *, call: Callable[[str], str] | None = None) -> Files:
     """Files by their stems, and what is wrong with those that have none.
 
-    The stem of ``P01/scan.png`` is ``P01_scan``.
+    The stem of ``P01/scan.png`` is ``P01_scan``. An array that has the stem of a picture is passed over.
 
     Args:
         folder: what the names are relative to.
         names: of files; those that are no images are passed over.
         call: what a file is called instead of its name, with folders and ending.
     """
-    found: dict[str, str] = {}
+    pictures: dict[str, str] = {}
+    arrays: dict[str, str] = {}
     unread: dict[str, str] = {}
     problems = []
     for name in names:
         if name.startswith("."):
             continue
         called = unicodedata.normalize("NFC", call(name) if call else drop_kinds(name))  # a Mac writes ö as o and dots
-        stem, suffix = os.path.splitext(called.replace(os.sep, "_"))
+        stem, suffix = split_suffix(called.replace(os.sep, "_"))
         if (plain := _make_plain(name)) != name and suffix.lower() in SUFFIXES:
             fact = "has a name that is no text in UTF-8, or of several lines"
             problems.append(Problem(folder / plain, "odd name", fact, "rename it"))
@@ -60,11 +61,13 @@ def name_files(folder: Path, names: Iterable[str], *, call: Callable[[str], str]
         if suffix.lower() not in SUFFIXES:
             unread |= {stem: name} if suffix.lower() in UNREAD else {}
             continue
+        found = arrays if suffix.lower() in ARRAYS else pictures
         if stem in found:
             fact = f"has the same name as {found[stem]} but for its ending or folder"
             problems.append(Problem(folder / name, "same name", fact, "keep one of them"))
             continue
         found[stem] = name
+    found = pictures | {stem: name for stem, name in arrays.items() if stem not in pictures}
     for stem, name in unread.items():
         if stem not in found:  # else it was saved anew already
             cure = "save it as PNG, or move it out of this folder"
@@ -74,7 +77,7 @@ def name_files(folder: Path, names: Iterable[str], *, call: Callable[[str], str]
 
 def holds_images(folder: Path) -> bool:
     """Whether an image lies in a folder, or in one inside."""
-    return any(os.path.splitext(name)[1].lower() in SUFFIXES for name in walk(folder))
+    return any(is_image_name(name) for name in walk(folder))
 
 
 def _make_plain(name: str) -> str:

@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 from seglib.errors import InputError
-from seglib.images.reading import SUFFIXES
+from seglib.images.suffixes import is_image_name
 from seglib.paths import find_folder
 from seglib.trees.files import walk
 from seglib.trees.parts import TEST, find_test, find_train, find_train_folder, find_train_masks
@@ -80,7 +80,7 @@ def list_images_near(folder: Path) -> Iterator[str]:
     """Images below a folder by their names; what cannot be looked into is no matter, as it is not read."""
     try:
         for name in walk(folder, skip=is_ours, depth=2 * DEPTH):
-            if os.path.splitext(name)[1].lower() in SUFFIXES:
+            if is_image_name(name):
                 yield name
     except InputError:
         return

@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from itertools import takewhile
 
+from seglib.images.suffixes import split_suffix
+
 MASK_ENDING = re.compile(r"_(mask|segmentation)$", re.IGNORECASE)  # what a mask's stem may add to its image's
 MASK_NUMBER = re.compile(r"(_mask|_segmentation)_\d+$", re.IGNORECASE)  # of a further file of the same mask
 MASK_BESIDE = re.compile(r"_(mask|segmentation)(_\d+)?$", re.IGNORECASE)  # of a mask among the images
@@ -174,10 +176,10 @@ def find_several(images: Iterable[str], masks: Iterable[str]) -> tuple[str, list
         >>> find_several(["a.png", "b.png"], masks)
         ('a', ['a_hair.png', 'a_mole.png'])
     """
-    called = {os.path.splitext(os.path.basename(name))[0] for name in images}
+    called = {split_suffix(os.path.basename(name))[0] for name in images}
     found: dict[str, list[str]] = defaultdict(list)
     for name in masks:
-        stem = os.path.splitext(os.path.basename(name))[0]
+        stem = split_suffix(os.path.basename(name))[0]
         while stem and stem not in called:
             stem = _LAST_WORD.sub("", stem)
         found[stem].append(name)

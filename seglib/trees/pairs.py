@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 
 from seglib.errors import Problem
+from seglib.images.suffixes import split_suffix
 from seglib.trees.files import Files, drop_kinds
 from seglib.trees.names import MASK_BESIDE, MASK_NUMBER, drop_sides, match_names, match_sides, strip_ending
 
@@ -47,7 +48,7 @@ def part_masks(files: Files) -> tuple[Files, Files]:
 def are_one(names: Sequence[str], image: str) -> bool:
     """Whether files are of one mask: numbered, of its two sides, or in a folder of their image."""
     folders = {_name_folder(name) for name in names}
-    stems = {drop_sides(MASK_NUMBER.sub(r"\1", os.path.splitext(name)[0])).lower() for name in names}
+    stems = {drop_sides(MASK_NUMBER.sub(r"\1", split_suffix(name)[0])).lower() for name in names}
     return folders == {image} or len(stems) == 1
 
 

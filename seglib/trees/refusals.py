@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from seglib.errors import InputError
+from seglib.images.suffixes import is_image_name, split_suffix
 from seglib.paths import find_folder
 from seglib.trees.files import walk
 from seglib.trees.leftovers import count_images, is_ours, list_images_near, list_other
@@ -51,25 +52,25 @@ def describe_unread(data_dir: Path, train: Path) -> str:
 
 def _describe_beside(train: Path, names: Sequence[str]) -> str:
     """The files beside images that may be their masks, and what to call them; "" if there are none."""
-    stems = {os.path.splitext(name)[0]: name for name in names}
+    stems = {split_suffix(name)[0]: name for name in names}
     if len(endings := find_endings(stems)) > 1:
         files = [os.path.basename(stems[stem]) for stem in sorted(endings.values())]
         image = split_ending(min(endings.values()))[0]
         return (
             f"{train / stems[image]} has {' and '.join(files)} beside it, as all others have; if these are masks by "
             f"several readers, or of several things, call those that are meant {os.path.basename(image)}_mask"
-            f"{os.path.splitext(files[0])[1]} and so on, and move the others out"
+            f"{split_suffix(files[0])[1]} and so on, and move the others out"
         )
     beside = find_beside(stems, DRAWN_BESIDE) or {stem: split_ending(stem)[0] for stem in endings.values()}
     if not beside:
         return ""
     mask, image = min(beside.items())
-    cure = f"call it {os.path.basename(image)}_mask{os.path.splitext(stems[mask])[1]}, and the others so"
+    cure = f"call it {os.path.basename(image)}_mask{split_suffix(stems[mask])[1]}, and the others so"
     return f"{train / stems[mask]} lies beside {os.path.basename(stems[image])}; if it is the mask of that, {cure}"
 
 
 def describe_formats(train: Path, names: Sequence[str]) -> str:
-    """Of files that nobody here reads those that are likely to be the masks; "" if there are none.
+    """Of files that are no pictures those that are likely to be the masks; "" if there are none.
 
     They are called after images, or lie in a folder that is called as one of masks.
 
@@ -89,8 +90,11 @@ def describe_formats(train: Path, names: Sequence[str]) -> str:
     if not found:
         return ""
     kind, files = max(found.items(), key=lambda item: len(item[1]))
+    told = f"the masks seem to be {kind} files, such as {train / min(files)}"
+    if is_image_name(min(files)):
+        return f"{told}; call their folder Mask and that of the images Image"
     cure = "make images of them, a_mask.png beside a.png" if names else "make images of them, and of those to train on"
-    return f"the masks seem to be {kind} files, such as {train / min(files)}, which are not read; {cure}"
+    return f"{told}, which are not read; {cure}"
 
 
 def _describe_kinds(train: Path, data_dir: Path) -> str:

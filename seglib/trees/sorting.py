@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from seglib.errors import InputError
-from seglib.images.reading import SUFFIXES
+from seglib.images.suffixes import is_image_name, split_suffix
 from seglib.paths import find_folder, find_part
 from seglib.trees import worded
 from seglib.trees.files import Files, drop_kinds, find_kind, list_files, name_files, walk
@@ -111,7 +111,7 @@ def _list_beside(part: Path, left_out: Collection[Path], *, data_dir: Path | Non
 
 def list_worded(part: Path, left_out: Collection[Path] = (), *, data_dir: Path | None) -> list[str]:
     """The names of all image files below a part, of whatever kind; the arguments are those of `list_part`."""
-    names = [name for name in _walk(part, left_out, data_dir) if os.path.splitext(name)[1].lower() in SUFFIXES]
+    names = [name for name in _walk(part, left_out, data_dir) if is_image_name(name)]
     return worded.drop_tests(names) if part == data_dir else names
 
 
@@ -151,7 +151,7 @@ def _refuse_test(images: Files) -> None:
         for depth, folder in enumerate(folders, start=1):
             if folder.lower() in {*TEST, "tests"} or (trains and tells_test(folder)):
                 _refuse_called(images.folder.joinpath(*folders[:depth]))
-        if trains and tells_test(os.path.splitext(last)[0]):
+        if trains and tells_test(split_suffix(last)[0]):
             _refuse_called(images.folder.joinpath(*folders, last))
 
 
@@ -171,6 +171,6 @@ def _call_alone(names: Iterable[str]) -> Callable[[str], str]:
     def call(name: str) -> str:
         folder, plain = os.path.dirname(name), drop_kinds(name)
         case = os.path.dirname(plain)
-        return case + os.path.splitext(name)[1] if case != folder and cases[folder] == 1 else plain
+        return case + split_suffix(name)[1] if case != folder and cases[folder] == 1 else plain
 
     return call

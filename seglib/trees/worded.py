@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Sequence
 
+from seglib.images.suffixes import split_suffix
 from seglib.trees.names import drop_sides, match_names, match_sides, strip_ending
 from seglib.trees.words import find_word, is_for_test, is_for_training, name_kind
 
@@ -99,7 +100,7 @@ def call_files(names: Iterable[str], *, alone: bool) -> dict[str, str]:
     shorter = {name: _drop_word(name) for name in names}
     shortest = {name: os.path.basename(name) for name in names}
     for called in [shortest, shorter] if alone else [shorter]:
-        if len({os.path.splitext(call)[0] for call in called.values()}) == len(names):
+        if len({split_suffix(call)[0] for call in called.values()}) == len(names):
             return called
     return {name: name for name in names}
 
@@ -129,4 +130,4 @@ def _list_parents(folders: Sequence[str]) -> list[str]:
 def _have_two_formats(names: Sequence[str]) -> bool:
     """Whether files of one name have different endings."""
     plain = {os.path.basename(name) for name in names}
-    return len({os.path.splitext(name)[0] for name in plain}) < len(plain)
+    return len({split_suffix(name)[0] for name in plain}) < len(plain)

@@ -1,7 +1,9 @@
 import shutil
 
 import cv2
+import nibabel
 import numpy as np
+import pandas as pd
 import pytest
 from faults import plant_faults, rows_of, write, write_grays
 
@@ -262,3 +264,21 @@ def test_masks_of_test_images_are_told_apart_from_other_images_that_are_not_used
     assert problems.index.tolist() == ["labelsTs", "old"]
     assert problems["labelsTs"] == "nothing; seglib score --truth scores a submission by them"
     assert problems["old"].startswith("move them into Train")
+
+
+def test_a_set_saved_as_arrays_is_the_set_that_it_was_as_pictures(clean, tmp_path):
+    data = tmp_path / "arrays"
+    for path in sorted(clean.glob("*/*/*")):
+        place = data / path.relative_to(clean)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if place.parent.name == "Mask":
+            np.save(place.with_suffix(".npy"), read_mask(path).astype(np.int64))
+        else:
+            colours = np.ascontiguousarray(read_image(path, channels=3).swapaxes(0, 1))
+            image = nibabel.Nifti1Image(colours.view([(name, "u1") for name in "RGB"])[..., 0], np.eye(4))
+            nibabel.save(image, place.with_suffix(".nii.gz"))
+    found, was = inspect_data(data), inspect_data(clean)
+    assert found.problems["problem"].tolist() == was.problems["problem"].tolist()
+    for arrays, pictures in ((found.samples, was.samples), (found.test, was.test)):
+        paths = [name for name in ("image_path", "mask_path") if name in pictures]
+        pd.testing.assert_frame_equal(arrays.drop(columns=paths), pictures.drop(columns=paths))

@@ -9,8 +9,9 @@ from PIL import Image, ImageFile, ImageOps
 
 from seglib.errors import InputError
 from seglib.images.masks import read_mask
-from seglib.images.reading import SUFFIXES, Scale, image_size, read_image
+from seglib.images.reading import Scale, image_size, read_image
 from seglib.images.scales import measure_values, probe_images
+from seglib.images.suffixes import PICTURES
 
 pytestmark = pytest.mark.filterwarnings("error")  # no warning of Pillow's reaches the user
 DICOM = {".dcm", ".dicom"}  # tests/images/test_dicom.py
@@ -26,7 +27,7 @@ TURNS = {
 }
 
 
-@pytest.mark.parametrize("suffix", sorted(set(SUFFIXES) - DICOM - {".jpg", ".jpeg", ".pbm", ".pgm"}))
+@pytest.mark.parametrize("suffix", sorted(set(PICTURES) - DICOM - {".jpg", ".jpeg", ".pbm", ".pgm"}))
 def test_colour_survives_every_lossless_format_in_either_case_of_its_suffix(save, suffix):
     pixels = u8([[[255, 0, 1], [2, 200, 3], [4, 5, 250]], [[6, 7, 8], [9, 10, 11], [12, 13, 14]]])
     for name in ("a" + suffix, "B" + suffix.upper()):

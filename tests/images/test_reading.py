@@ -9,15 +9,16 @@ from seglib.data.synthetic import draw_phantom
 from seglib.errors import InputError
 from seglib.images import reading
 from seglib.images.masks import read_mask, resize_mask
-from seglib.images.reading import SPARE, SUFFIXES, Scale, image_size, read_image, read_resized, resize_image
+from seglib.images.reading import SPARE, Scale, image_size, read_image, read_resized, resize_image
 from seglib.images.scales import probe_images
+from seglib.images.suffixes import SUFFIXES
 
 pytestmark = pytest.mark.filterwarnings("error")  # no warning of Pillow's reaches the user
 
 
 def test_these_formats_are_read():
     plain = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".jp2", ".j2k"}
-    assert set(SUFFIXES) == plain | {".pbm", ".pgm", ".ppm", ".pnm", ".dcm", ".dicom"}
+    assert set(SUFFIXES) == plain | {".pbm", ".pgm", ".ppm", ".pnm", ".dcm", ".dicom", ".npy", ".nii", ".nii.gz"}
 
 
 def test_the_twelve_bits_of_a_pgm_reach_from_black_to_white(tmp_path):

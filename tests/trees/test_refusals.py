@@ -48,8 +48,14 @@ UNREAD = {  # what is said; then files
     ],
     "1.xml, which are not read": ["1_1.jpg", "1_2.jpg", "1.xml"],
     "seem to be MATLAB files": ["Images/1.png", "Labels/1.mat", "Images/2.png", "Labels/2.mat"],
-    "a.nii.gz, which are not read; make images of them, and of those to train on": [
-        *("imagesTr/a.nii.gz", "labelsTr/a.nii.gz", "imagesTr/b.nii.gz"),
+    "a.mha, which are not read; make images of them, and of those to train on": [
+        *("imagesTr/a.mha", "labelsTr/a.mha", "imagesTr/b.mha"),
+    ],
+    "photos/a.npy; call their folder Mask and that of the images Image": [
+        "photos/a.png",
+        "photos/a.npy",
+        "photos/b.png",
+        "photos/b.npy",
     ],
     "Mask holds no images: the masks seem to be XML files, such as": ["Train/Image/a.png", "Train/Mask/a.xml"],
     "no mask lies beside its image, called a_mask.png if that is a.png; add them (seglib decode makes": [

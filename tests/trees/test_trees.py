@@ -38,6 +38,25 @@ LAYOUTS = {  # files; then sample, image and mask
             ("normal_n (1)", "normal/n (1).png", "normal/n (1)_mask.png"),
         ],
     ),
+    "slices in NIfTI, by channel": (
+        ["imagesTr/a_0000.nii.gz", "imagesTr/b_0000.nii.gz", "labelsTr/a.nii.gz", "labelsTr/b.nii.gz"],
+        [
+            ("a_0000", "imagesTr/a_0000.nii.gz", "labelsTr/a.nii.gz"),
+            ("b_0000", "imagesTr/b_0000.nii.gz", "labelsTr/b.nii.gz"),
+        ],
+    ),
+    "masks in NumPy": (
+        ["images/a.png", "images/b.png", "masks/a.npy", "masks/b.npy"],
+        [("a", "images/a.png", "masks/a.npy"), ("b", "images/b.png", "masks/b.npy")],
+    ),
+    "arrays and masks beside": (
+        ["a.nii.gz", "a_mask.nii.gz", "b.nii.gz", "b_mask.npy"],
+        [("a", "a.nii.gz", "a_mask.nii.gz"), ("b", "b.nii.gz", "b_mask.npy")],
+    ),
+    "images that were saved as arrays too": (
+        ["Train/Image/a.npy", "Train/Image/a.png", "Train/Image/b.png", "Train/Mask/a.png", "Train/Mask/b.png"],
+        [("a", "Train/Image/a.png", "Train/Mask/a.png"), ("b", "Train/Image/b.png", "Train/Mask/b.png")],
+    ),
     "training images with masks beside": (
         ["train/1_1.tif", "train/1_1_mask.tif", "train/1_2.tif", "train/1_2_mask.tif", "test/1.tif"],
         [("1_1", "train/1_1.tif", "train/1_1_mask.tif"), ("1_2", "train/1_2.tif", "train/1_2_mask.tif")],
@@ -138,10 +157,10 @@ def test_the_folder_of_training_images_alone_is_no_data_set_where_another_holds_
 
 def test_in_a_folder_for_each_image_what_does_not_pair_is_named(tmp_path):
     touch(tmp_path, "Train/0a/images/0a.png", "Train/0a/masks/1.png", "Train/0b/images/0b.png", "Train/0c/masks/1.png")
-    touch(tmp_path, "Train/0d/images/0d.nii", "Train/0a/masks/1.bmp")
+    touch(tmp_path, "Train/0d/images/0d.nrrd", "Train/0a/masks/1.bmp")
     problems = {str(problem.file.relative_to(tmp_path)): problem.problem for problem in pair_samples(tmp_path)[1]}
     assert problems == {
-        "Train/0d/images/0d.nii": "unread format",
+        "Train/0d/images/0d.nrrd": "unread format",
         "Train/0a/masks/1.png": "same name",
         "Train/0c/masks/1.png": "no image",
         "Train/0b/images/0b.png": "no mask",
