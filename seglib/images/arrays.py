@@ -135,7 +135,8 @@ def _read_nifti(file: BinaryIO, size: int) -> tuple:
     kind = kinds.get(data[344:348]) or kinds.get(data[4:8])
     if kind is None:
         raise ValueError("it is a packed file without a NIfTI image")
-    return kind.from_fileobj(io.BytesIO(data), check=False), data
+    header = kind(data[: kind.template_dtype.itemsize], check=False)  # its extensions may be longer than what was read
+    return header, data
 
 
 def _shape_slice(shape: Sequence[int]) -> tuple[int, int]:

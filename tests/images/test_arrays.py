@@ -46,6 +46,17 @@ def test_a_nifti_file_made_by_hand_is_read_row_by_row(tmp_path):
 
 
 @pytest.mark.parametrize("kind", [nibabel.Nifti1Image, nibabel.Nifti2Image])
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+def test_what_programs_add_to_the_head_of_a_nifti_file_is_passed_over(tmp_path, kind, name):
+    pixels = noise((20, 30))
+    image = kind(pixels.T, np.eye(4))
+    image.header.extensions.extend(nibabel.nifti1.Nifti1Extension("afni", b"x" * 5000) for _ in range(2))
+    nibabel.save(image, tmp_path / name)
+    assert image_size(tmp_path / name) == (20, 30)
+    np.testing.assert_array_equal(read_image(tmp_path / name, channels=1)[..., 0], pixels)
+
+
+@pytest.mark.parametrize("kind", [nibabel.Nifti1Image, nibabel.Nifti2Image])
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "A.NII.GZ"])
 @pytest.mark.parametrize("shape", [(30, 20), (30, 20, 1), (30, 1, 20), (1, 30, 20, 1)])
 def test_one_slice_is_read_whichever_axis_it_lies_across(tmp_path, kind, name, shape):
