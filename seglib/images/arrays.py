@@ -12,6 +12,7 @@ from typing import BinaryIO
 import numpy as np
 
 NIFTI_HEAD = 544  # bytes that hold the header of either version of NIfTI
+LATEST = 1 << 26  # byte at which the pixels of a NIfTI file begin at most: a damaged number must not fill the memory
 CHANNELS = (1, 3, 4)  # gray, RGB, RGB and alpha
 COLOURS = ("R", "G", "B", "A")  # the parts of a coloured value in NIfTI
 
@@ -83,7 +84,7 @@ def read_nifti_header(file: BinaryIO) -> tuple[tuple[int, int], str]:
         ((height, width), numpy type of what `decode_nifti` gives).
 
     Raises:
-        ValueError: it holds several slices, or values that are no real numbers.
+        ValueError: it holds several slices, or values that are no real numbers; or its head is damaged.
     """
     header = _read_nifti(file, NIFTI_HEAD)[0]
     height, width = _shape_slice(header.get_data_shape())
@@ -136,6 +137,8 @@ def _read_nifti(file: BinaryIO, size: int) -> tuple:
     if kind is None:
         raise ValueError("it is a packed file without a NIfTI image")
     header = kind(data[: kind.template_dtype.itemsize], check=False)  # its extensions may be longer than what was read
+    if not header.single_vox_offset <= header["vox_offset"] <= LATEST:
+        raise ValueError("its head does not say where the pixels begin")
     return header, data
 
 

@@ -170,6 +170,17 @@ def test_files_that_are_cut_short_are_refused(tmp_path, name):
             read_mask(path)
 
 
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+@pytest.mark.parametrize("place", [0, 348, -400, 1e9, 1e15, 3e38, float("nan")])
+def test_pixels_of_nifti_that_begin_nowhere_are_refused_before_anything_is_read(tmp_path, name, place):
+    raw = bytearray(make_nifti(tmp_path / "whole.nii", noise((40, 50))).read_bytes())
+    struct.pack_into("<f", raw, 108, place)
+    (tmp_path / name).write_bytes(gzip.compress(raw) if name.endswith("gz") else raw)
+    for read in (image_size, read_mask):
+        with pytest.raises(InputError, match=r"\(its head does not say where the pixels begin\)"):
+            read(tmp_path / name)
+
+
 def test_what_is_packed_and_no_nifti_is_refused(tmp_path):
     (tmp_path / "a.nii.gz").write_bytes(gzip.compress(bytes(1000)))
     with pytest.raises(InputError, match="it is a packed file without a NIfTI image"):
