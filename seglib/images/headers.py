@@ -73,8 +73,8 @@ def read_header(file: BinaryIO) -> Header:
     """What an open file says of itself, at its start; nothing is decoded.
 
     Raises:
-        ValueError: if it is no image, has more than ``MAX_MEGAPIXELS`` or is of a layout that nobody here reads. Pillow
-            and ``struct`` may raise nearly anything else on a damaged file.
+        ValueError: if it is no image, has no pixels, has more than ``MAX_MEGAPIXELS`` or is of a layout that nobody
+            here reads. Pillow and ``struct`` may raise nearly anything else on a damaged file.
     """
     start = file.read(348)
     kind = next((kind for (at, signature), kind in _SIGNATURES.items() if start.startswith(signature, at)), None)
@@ -88,6 +88,8 @@ def read_header(file: BinaryIO) -> Header:
         header = Header(kind, None, size, 1, sample, by_cv2=False)
     else:
         header = _plain_header(file, kind, start)
+    if min(header.size) < 1:
+        raise ValueError("it has no pixels")
     if header.size[0] * header.size[1] > MAX_MEGAPIXELS * 1e6:
         raise ValueError(f"it has {header.size[0] * header.size[1] / 1e6:.0f} megapixels")
     return header

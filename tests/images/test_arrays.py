@@ -170,6 +170,24 @@ def test_files_that_are_cut_short_are_refused(tmp_path, name):
             read_mask(path)
 
 
+@pytest.mark.parametrize("shape", [(0, 5), (5, 0), (0, 5, 3)])
+def test_arrays_without_pixels_are_refused(tmp_path, shape):
+    path = make_numpy(tmp_path / "a.npy", np.zeros(shape))
+    for read in (image_size, read_mask, read_deep):
+        with pytest.raises(InputError, match=r"\(it has no pixels\)"):
+            read(path)
+
+
+@pytest.mark.parametrize("side", [0, -40])
+def test_a_nifti_file_without_pixels_is_refused(tmp_path, side):
+    raw = bytearray(make_nifti(tmp_path / "a.nii", noise((40, 50))).read_bytes())
+    struct.pack_into("<h", raw, 42, side)
+    (tmp_path / "a.nii").write_bytes(raw)
+    for read in (image_size, read_mask):
+        with pytest.raises(InputError, match=r"\(it has no pixels\)"):
+            read(tmp_path / "a.nii")
+
+
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
 @pytest.mark.parametrize("place", [0, 348, -400, 1e9, 1e15, 3e38, float("nan")])
 def test_pixels_of_nifti_that_begin_nowhere_are_refused_before_anything_is_read(tmp_path, name, place):
