@@ -84,8 +84,9 @@ def count_presence(scores: pd.DataFrame, *, groups: np.ndarray | None = None) ->
     Returns:
         Nothing where no reference is empty. Else ``empty_images``, ``false_alarms`` (those of them in which something
         was marked), ``present_images`` (the others), ``missed`` (those of them of which no pixel was found),
-        ``unmarked`` (those of them in which nothing was marked) and, unless all are empty, ``dice_present_mean``,
-        ``dice_present_low`` and ``dice_present_high``.
+        ``unmarked`` (those of them in which nothing was marked), ``present_groups`` (of the others, where these are
+        fewer than they) and, unless all are empty, ``dice_present_mean``, ``dice_present_low`` and
+        ``dice_present_high``.
 
     Example:
         >>> table = {"dice": [1.0, 0.0, 0.8, 0.0], "overlap": [0, 0, 4, 0], "pred_area": [0, 3, 5, 3]}
@@ -108,6 +109,8 @@ def count_presence(scores: pd.DataFrame, *, groups: np.ndarray | None = None) ->
         return facts
     dice = there["dice"].to_numpy()
     groups = None if groups is None else np.asarray(groups)[present]
+    if groups is not None and (count := pd.Series(groups).nunique()) < len(there):
+        facts["present_groups"] = count
     low, high = bootstrap_interval(dice, groups=groups, limits=(0.0, 1.0))
     return facts | {"dice_present_mean": float(dice.mean()), "dice_present_low": low, "dice_present_high": high}
 
@@ -167,6 +170,8 @@ def tabulate_scores(summary: dict[str, float]) -> pd.DataFrame:
     titles |= {"dice_present": "Dice mean per image that shows something"}
     table = tabulate_numbers(summary, titles, DEFINITIONS, digits={"hd95": 1})  # pixels; the others are shares
     counts = {}
+    if "dice_present" in table.index and summary.get("present_groups", summary.get("present_images")) == 1:
+        table.loc["dice_present", INTERVAL] = NO_INTERVAL
     if "empty_images" in summary:
         counts["false_alarms"] = f"{summary['false_alarms']} of {summary['empty_images']}"
     if summary.get("present_images"):

@@ -7,6 +7,7 @@ from seglib.scores.intervals import bootstrap_interval
 from seglib.scores.masks import score_masks
 from seglib.scores.metrics import overlap_scores
 from seglib.scores.summaries import DEFINITIONS, describe_presence, describe_scores, summarise_scores, tabulate_scores
+from seglib.scores.tables import NO_INTERVAL
 
 
 def test_every_column_and_every_figure_of_the_summary_is_defined():
@@ -126,6 +127,16 @@ def test_the_interval_of_images_that_show_something_draws_their_groups():
     ends = bootstrap_interval(dice, groups=groups[3:])
     assert (summary["dice_present_low"], summary["dice_present_high"]) == ends == (0.5, 0.5)
     assert ends != bootstrap_interval(dice)
+
+
+@pytest.mark.parametrize("shown", [1, 3])
+def test_where_one_image_or_group_shows_something_its_dice_has_no_interval(shown):
+    rows = [(0, 0, 0)] * 4 + [(2, 4, 6)] * shown
+    summary = summarise_scores(make_scores(*rows), groups=np.array([*"abcd", *"e" * shown]))
+    table = tabulate_scores(summary)
+    assert table.loc["dice_present", "95 % interval"] == NO_INTERVAL
+    assert table.loc["dice", "95 % interval"] not in ("", NO_INTERVAL)
+    assert describe_scores(summary)["dice_present"].startswith("Dice mean per image that shows something 0.4000 (no in")
 
 
 def test_where_every_image_shows_something_nothing_is_said_of_those_that_do_not():
