@@ -235,6 +235,28 @@ def describe_pair(probability: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray
     return logit_histogram(probability, mask), logit_histogram(probability, mask, band=boundary_band(mask))
 
 
+def cross_fit_pairs(pairs: Iterable[tuple[np.ndarray, np.ndarray]], folds: Sequence[int]) -> tuple[dict, dict]:
+    """``cross_fit_calibration`` on whole images, and on the bands round the references' edges, in one pass.
+
+    Memory holds two histograms of each fold, however many images there are.
+
+    Args:
+        pairs: map and reference of N images, as ``describe_pair`` takes them; may be a generator.
+        folds: N numbers, as for ``cross_fit_calibration``.
+
+    Raises:
+        ValueError: if there are not as many folds as pairs.
+    """
+    whole: dict[int, np.ndarray] = {}
+    bands: dict[int, np.ndarray] = {}
+    for pair, fold in zip(pairs, folds, strict=True):
+        for sums, histogram in zip((whole, bands), describe_pair(*pair), strict=True):
+            sums[int(fold)] = sums.get(int(fold), 0) + histogram.astype(np.float64)
+    measured = (part.values() for part in (whole, bands))
+    everywhere, edges = (cross_fit_calibration(whole.values(), [*whole], measured=part) for part in measured)
+    return everywhere, edges
+
+
 def summarise_calibration(everywhere: dict, edges: dict) -> dict[str, float]:
     """The numbers of ``DEFINITIONS``, without those that are none.
 

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +18,7 @@ from seglib.scores.calibration import (
     count_bins,
     cross_entropy_loss,
     cross_fit_calibration,
+    cross_fit_pairs,
     describe_pair,
     fit_temperature,
     logit_histogram,
@@ -217,6 +220,31 @@ def test_a_pair_is_described_whole_and_round_its_edge():
     whole, band = describe_pair(np.where(mask, 0.9, 0.2), mask)
     assert whole[:, 1].sum() == pytest.approx(0.16, abs=1e-6)
     assert 0.3 < band[:, 1].sum() < 0.7
+
+
+def test_pairs_are_calibrated_in_one_pass_as_their_histograms_are():
+    maps, folds = make_maps(10, temperature=2.0, offset=0.3), np.arange(10) % 5
+    whole, bands = zip(*(describe_pair(*pair) for pair in maps), strict=True)
+    found = cross_fit_pairs(iter(maps), folds)
+    for facts, part in zip(found, (whole, bands), strict=True):
+        wanted = cross_fit_calibration(whole, folds, measured=part)
+        assert facts["fold_temperatures"] == pytest.approx(wanted["fold_temperatures"])
+        for name in ("temperature", "ece_before", "ece_after"):
+            assert facts[name] == pytest.approx(wanted[name])
+        np.testing.assert_allclose(facts["after"], wanted["after"])
+    with pytest.raises(ValueError, match="shorter"):
+        cross_fit_pairs(maps, folds[:9])
+
+
+def test_memory_does_not_grow_with_the_pairs_that_are_calibrated():
+    rng, peaks = np.random.default_rng(0), []
+    for count in (50, 500):
+        pairs = ((rng.random((4, 4)), np.eye(4, dtype=np.uint8)) for _ in range(count))
+        tracemalloc.start()
+        cross_fit_pairs(pairs, np.arange(count) % 5)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 1e6  # the histograms of 450 more would take 14 MB
 
 
 def test_what_a_temperature_says_comes_before_how_it_is_computed():
