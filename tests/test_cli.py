@@ -302,6 +302,19 @@ def test_slices_of_few_patients_are_no_proof(tmp_path, capsys):
     assert "real" not in said
 
 
+@pytest.mark.parametrize("count", [1, 6])
+def test_one_image_or_patient_makes_no_interval_of_a_difference(tmp_path, capsys, count):
+    names = [f"{number:03d}" for number in range(count)]
+    first = write_scores(tmp_path / "a", names, np.full(count, 0.5))
+    second = write_scores(tmp_path / "b", names, np.full(count, 0.6))
+    lines = "".join(f"{name},0,7\n" for name in names)
+    (tmp_path / "a" / "folds.csv").write_text("sample_id,fold,group\n" + lines)
+    assert main(["compare", first, second]) == 0
+    said = capsys.readouterr().out
+    assert "Dice +0.1000 (no interval, as all is of one image or group), p = 1;" in said
+    assert "95 % interval" not in said
+
+
 def test_runs_on_other_images_or_without_scores_are_not_compared(tmp_path, stop):
     first = write_scores(tmp_path / "a", ["x", "y"], [1, 1])
     second = write_scores(tmp_path / "b", ["v", "z"], [1, 1])

@@ -106,13 +106,16 @@ def compare(arguments: argparse.Namespace) -> None:
 
     pairs = masks.pair_scores(Path(arguments.first), Path(arguments.second))
     groups = pairs["group"].to_numpy()
-    of = f" of {count} groups, each of which counts as one," if (count := pairs["group"].nunique()) < len(pairs) else ""
+    count = pairs["group"].nunique()
+    of = f" of {count} groups, each of which counts as one," if count < len(pairs) else ""
     print(f"{len(pairs)} images{of} that both runs held out; + means that the second is better")
     for name, word in (("dice", "Dice"), ("iou", "IoU")):
         scores = (pairs[f"{name}_{which}"].to_numpy() for which in ("first", "second"))
         facts = intervals.compare_scores(*scores, groups=groups)
+        ends = f"95 % interval {facts['low']:+.4f} to {facts['high']:+.4f}"
+        ends = ends if count > 1 else "no interval, as all is of one image or group"
         print(
-            f"{word:4} {facts['difference']:+.4f} (95 % interval {facts['low']:+.4f} to {facts['high']:+.4f}), "
+            f"{word:4} {facts['difference']:+.4f} ({ends}), "
             f"p = {facts['p']:.2g}; better on {facts['better']}, worse on {facts['worse']} of {len(pairs)} images"
         )
         print(f"     {intervals.describe_comparison(facts)}")
