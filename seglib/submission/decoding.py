@@ -98,7 +98,7 @@ def decode_masks(
         except ValueError as error:
             raise InputError(f"{table}, {name}: {error}; the image is {size[0]} x {size[1]} pixels") from None
 
-    masks = track(map_on_cores(decode, found.index), "decoding", total=len(found))
+    masks = track(map_on_cores(decode, found.index, ahead=1), "decoding", total=len(found))
     square = _write_masks(zip(found.index, masks, strict=True), out)
     telling = [name for name, is_square in square.items() if not is_square][:LOOKED_AT]
     torn = _look_torn(map(decode, telling), by_rows=by_rows)

@@ -1,3 +1,5 @@
+import os
+import time
 from pathlib import Path
 
 import cv2
@@ -8,6 +10,7 @@ import pytest
 from seglib.cli import main
 from seglib.errors import InputError
 from seglib.images.masks import read_mask
+from seglib.submission import decoding
 from seglib.submission.decoding import Decoded, Joined, decode_masks
 from seglib.submission.run_lengths import decode_rle, decode_runs, encode_rle, make_absolute, seem_relative
 
@@ -44,6 +47,29 @@ def test_masks_come_back_as_files_at_the_size_of_their_images(images, tmp_path, 
         assert np.array_equal(read_mask(tmp_path / "Mask" / f"{name}.png"), mask)
     assert cv2.imread(str(tmp_path / "Mask" / "a.png"), cv2.IMREAD_UNCHANGED).max() == 255
     assert sorted(path.name for path in tmp_path.iterdir()) == ["Image", "Mask", "t.csv"]
+
+
+def test_few_masks_wait_to_be_written_however_slow_the_disk_is(images, tmp_path, monkeypatch):
+    names = [f"{number:03d}" for number in range(20 * os.cpu_count())]
+    for name in names:
+        (images / f"{name}.png").write_bytes((images / "a.png").read_bytes())
+    table, decoded = write(tmp_path / "t.csv", [(name, "1 9") for name in names]), []
+
+    def count(*runs, **order):
+        decoded.append(runs)
+        return decode_runs(*runs, **order)
+
+    def take_one(masks, out):
+        next(masks)
+        time.sleep(0.5)
+        waiting.append(len(decoded))
+        return {}
+
+    waiting = []
+    monkeypatch.setattr(decoding, "decode_runs", count)
+    monkeypatch.setattr(decoding, "_write_masks", take_one)
+    decode_masks(table, images, tmp_path / "Mask", rest_empty=True)
+    assert waiting[0] <= 2 * os.cpu_count() + 1
 
 
 @pytest.mark.parametrize("nothing", ["", " -1", "nan"])
