@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from pandas.api.types import is_numeric_dtype
 
 from seglib.data.groups import merge_groups
 from seglib.errors import InputError
@@ -38,15 +39,20 @@ def read_scores(path: Path) -> pd.DataFrame:
     """The scores of a run, one row per image.
 
     Raises:
-        InputError: if the file is missing or holds no scores.
+        InputError: if the file is missing, damaged or holds no scores.
     """
     try:
         scores = pd.read_csv(path, dtype={"sample_id": str}, keep_default_na=False)
     except (FileNotFoundError, pd.errors.EmptyDataError):
         raise InputError(f"there are no scores in {path}; run 04_evaluation first") from None
+    except (pd.errors.ParserError, UnicodeDecodeError):
+        raise InputError(f"{path} is damaged; run 04_evaluation again") from None
     absent = [name for name in ("sample_id", "dice", "iou") if name not in scores]
     if absent:
         raise InputError(f"{path} has no column {absent[0]}; run 04_evaluation again")
+    are_numbers = all(is_numeric_dtype(scores[name]) for name in ("dice", "iou"))
+    if len(scores) and (not are_numbers or scores["sample_id"].duplicated().any()):
+        raise InputError(f"{path} is damaged; run 04_evaluation again")
     return scores
 
 

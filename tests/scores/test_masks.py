@@ -25,6 +25,23 @@ def test_scores_are_read_with_names_that_look_like_nothing_or_numbers(tmp_path):
     assert scores["dice"].tolist() == [0.5, 1.0]
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        b'"a,0.5,0.4\nb,1,1\n',  # a quote that never ends
+        b"a,0.5,0.4\nb,1,1,1,1\n",
+        b"\xff\xfe,1,1\n",
+        b"a,0.5,\nb,1,1\n",
+        b"a,x,0.4\n",
+        b"a,0.5,0.4\na,0.6,0.5\n",  # an image twice
+    ],
+)
+def test_damaged_scores_are_refused_in_words(tmp_path, rows):
+    (tmp_path / "scores.csv").write_bytes(b"sample_id,dice,iou\n" + rows)
+    with pytest.raises(InputError, match=r"scores\.csv is damaged; run 04_evaluation again"):
+        read_scores(tmp_path / "scores.csv")
+
+
 def test_a_size_that_differs_or_a_missing_mask_is_refused():
     with pytest.raises(ValueError, match="differ"):
         score_masks(["a"], [np.ones((2, 2), np.uint8)], [np.ones((2, 3), np.uint8)])
