@@ -82,7 +82,7 @@ def join_held_out(paths: Mapping[int, Path], folds: pd.Series, path: Path) -> No
         path: the .npy file, as that of ``predict_held_out``.
 
     Raises:
-        InputError: if a file is missing or holds other maps than those of its fold.
+        InputError: if a file is missing, damaged or holds other maps than those of its fold.
     """
     rows = [np.flatnonzero(folds == fold) for fold in paths]
     parts = _open_maps(list(paths.values()), list(map(len, rows)))
@@ -116,7 +116,7 @@ def read_held_out(
         float32 (H, W) in [0, 1].
 
     Raises:
-        InputError: if a file is missing or holds other maps than these.
+        InputError: if a file is missing, damaged or holds other maps than these.
     """
     return map(average_maps, read_member_maps(paths, sizes, rows=rows))
 
@@ -135,7 +135,7 @@ def read_member_maps(
         float32 (runs, H, W) in [0, 1].
 
     Raises:
-        InputError: if a file is missing or holds other maps than these.
+        InputError: if a file is missing, damaged or holds other maps than these.
     """
     parts = _open_maps(paths, None if rows is not None else [len(sizes)] * len(paths))
     for row, size in zip(range(len(sizes)) if rows is None else rows, sizes, strict=True):
@@ -147,11 +147,18 @@ def _open_maps(paths: Sequence[Path], counts: Sequence[int] | None) -> list[np.n
     for path in paths:
         if not path.exists():
             raise InputError(f"{path} is missing; run 04_evaluation of that run first")
-    parts = [np.load(path, mmap_mode="r") for path in paths]
+    parts = [_open_file(path) for path in paths]
     for path, maps, count in zip(paths, parts, counts or map(len, parts), strict=True):
         if len(maps) != count:
             raise InputError(f"{path} holds {len(maps)} maps and not {count}; run 04_evaluation of that run again")
     return parts
+
+
+def _open_file(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, mmap_mode="r")
+    except (EOFError, ValueError):  # copied in part
+        raise InputError(f"{path} is damaged; run 04_evaluation of that run again") from None
 
 
 def _to_tensor(map_: np.ndarray) -> torch.Tensor:

@@ -79,6 +79,15 @@ def test_kept_maps_of_other_samples_or_none_are_refused(phantoms, config, tmp_pa
         next(read_held_out([tmp_path / "b.npy"], [(5, 5)] * 2))
 
 
+def test_kept_maps_that_were_copied_in_part_are_refused(tmp_path):
+    np.save(tmp_path / "whole.npy", np.zeros((2, 64, 64), np.float16))
+    whole = (tmp_path / "whole.npy").read_bytes()
+    for size in (0, 5, 100, len(whole) // 2, len(whole) - 1):
+        (tmp_path / "a.npy").write_bytes(whole[:size])
+        with pytest.raises(InputError, match=r"a\.npy is damaged; run 04_evaluation of that run again"):
+            next(read_held_out([tmp_path / "a.npy"], [(5, 5)] * 2))
+
+
 def test_the_folds_that_runs_kept_apart_join_to_what_one_run_would_have_kept(phantoms, config, tmp_path):
     samples = list_samples(phantoms)[:9].assign(fold=[0, 1, 2, 2, 1, 0, 0, 2, 1])
     members = [(Brightness(), make_config(**{**vars(config), "fold": fold})) for fold in range(3)]
