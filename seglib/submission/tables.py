@@ -19,7 +19,7 @@ def read_table(path: Path) -> pd.DataFrame:
     """A CSV file of ids and run lengths, all of it text.
 
     Raises:
-        InputError: if the file is missing, is no CSV, or has fewer than two columns.
+        InputError: if the file is missing, is no CSV, has fewer than two columns, or rows longer than its head.
     """
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
@@ -27,6 +27,8 @@ def read_table(path: Path) -> pd.DataFrame:
         raise InputError(f"there is no file {path}; check its spelling") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError):
         raise InputError(f"{path} is not a CSV file; name one with two columns, such as id,rle") from None
+    if not isinstance(table.index, pd.RangeIndex):  # pandas takes what is too many for names of the rows
+        raise InputError(f"{path} has more commas in its rows than in its head; write as many in both")
     if table.shape[1] < 2:
         other = "; write commas between its columns" if re.search(r"[;\t|]", str(table.columns[0])) else ""
         raise InputError(f"{path} has {table.shape[1]} column(s){other}; it needs two, such as id,rle")

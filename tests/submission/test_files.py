@@ -151,6 +151,7 @@ def test_on_kaggle_and_nowhere_else_a_copy_lies_where_code_competitions_look(tmp
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        ("id,rle\na,1 2,\n", "has more commas in its rows than in its head"),
         ("id;rle\na;\n", r"has 1 column\(s\); write commas between its columns"),
         ("id,class,rle\na,1,\n", "has 3 columns, and a mask fills one beside the id"),
         ("rle,id\n,a\n", "asks for '', which is not among the test images"),
