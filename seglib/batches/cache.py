@@ -26,7 +26,7 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-VERSION = 5  # raise it when what is stored changes
+VERSION = 6  # raise it when what is stored changes
 KNOWN_NAME = "known_files.csv"  # beside the caches: what each file held when it was last read
 
 

@@ -12,6 +12,7 @@ from seglib.images.grays import LABELS, find_half, find_meaning, is_sure
 from seglib.images.mask_files import split_files, take_usual
 from seglib.images.reading import are_gray
 
+HAIR = 1e-4  # share of the end of a scale that floats may lie beyond it, as smoothing and resizing round
 PHOTOGRAPH_VALUES = 32  # a photograph holds more
 MASK_FLAT = 0.7  # of the pixels of a mask are like the next one, at least
 
@@ -24,7 +25,7 @@ def read_mask(path: str | Path) -> np.ndarray:
     3. Alpha is ignored, unless every colour channel is constant and alpha is not: then alpha is the mask.
     4. JPEG files: foreground is value > 127, since JPEG's noise round 0 is no foreground.
     5. One value, or two of which the smaller is 0: foreground is value > 0.
-    6. Floats of at most 1: foreground is value > 0.5.
+    6. Floats of at most 1, but for rounding (`HAIR`): foreground is value > 0.5.
     7. The maximum is in the upper half of the scale (from 128 for 8 bits and floats, from 32768 for 16 bits) and what
        lies between 0 and it are no areas: an anti-aliased mask; foreground is value > 127 (32767).
     8. Else labels, small ones (0, 1, 2, ...) or areas of several grays (0, 85, 170, 255): foreground is value > 0.
@@ -163,7 +164,7 @@ def _has_several(plane: np.ndarray) -> bool:
 
 
 def _are_shares(plane: np.ndarray) -> bool:
-    return plane.dtype.kind == "f" and plane.max() <= 1
+    return plane.dtype.kind == "f" and plane.max() <= 1 + HAIR
 
 
 def resize_mask(mask: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:

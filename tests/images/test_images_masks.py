@@ -63,6 +63,8 @@ def test_16_bit_masks_follow_the_rules(save_cv2, name, values, expected):
         ([0, 0.3, 0], [0, 1, 0]),  # two values: rule 5 comes before rule 6
         ([0, 0.5, 0.51, 1], [0, 0, 1, 1]),
         ([0, 0.1, 0.2], [0, 0, 0]),
+        ([0, 0.1, 0.51, 1.0000002], [0, 0, 1, 1]),  # smoothed, and rounded on the way
+        ([0, 0.1, 0.51, 1.01], [0, 1, 1, 1]),
         ([0, 127, 128, 255], [0, 0, 1, 1]),
         ([0, 1, 2], [0, 1, 1]),
     ],

@@ -52,7 +52,9 @@ def test_white_of_32_bit_images_is_found(save_tiff):
     assert probe_images([save_tiff("a.tif", np.array([[0, 70000]], np.int32))]) == (1, Scale(0, 2**32 - 1))
 
 
-@pytest.mark.parametrize(("peak", "white"), [(0.3, 1), (1.0, 1), (1.5, 255), (300, 1023), (1e12, 1e12)])
+@pytest.mark.parametrize(
+    ("peak", "white"), [(0.3, 1), (1.0, 1), (1.0000002, 1), (1.5, 255), (255.00002, 255), (300, 1023), (1e12, 1e12)]
+)
 def test_white_of_floats_is_one_or_a_step(save_tiff, peak, white):
     path = save_tiff("a.tif", np.array([[0, peak]], np.float64))
     assert probe_images([path]) == (1, Scale(0, white))
