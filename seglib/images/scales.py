@@ -12,6 +12,7 @@ from seglib.images.masks import HAIR, read_mask
 from seglib.images.reading import Scale, are_gray, looks_gray, read_deep
 
 WHITES = (255, 1023, 4095, 16383, 65535, 2**32 - 1)  # of 8, 10, 12, 14, 16 and 32 bits
+FAINT = 127  # floats up to here, but above 1, have a unit of their own: of 255 they would leave most grays unused
 HOT = 1e-3  # share of a file's values that may be above white: hot pixels; or below black
 TAIL = 5e-3  # share of the foreground's values that may be beyond either end, as in nnU-Net's plans for CT
 MARGIN = 0.5  # of the range of the foreground, on either side, so that it is told from what is around it
@@ -71,11 +72,11 @@ def choose_scale(found: Iterable[Values], folder: Path) -> Scale:
     """What black and white are in a data set.
 
     Where no value is negative black is 0, and white the smallest of `WHITES` that is at least the highest of all files
-    (that itself above the last); 1 if all are floats of at most 1; 255 if no file is deeper than 8 bits. Floats may lie
-    beyond it by what rounding adds, `masks.HAIR`. Where some are negative, as Hounsfield units are, the range of bits
-    says nothing, and metal or padding would take most of the grays: black and white are the ends of the foreground's
-    values, but for `TAIL` on either side, moved outwards by `MARGIN` of what is between them, but not beyond the lowest
-    and highest of all; those where there is no foreground.
+    (that itself above the last); 1 if all are floats of at most 1, and the highest itself if all are floats of at most
+    `FAINT`; 255 if no file is deeper than 8 bits. Floats may lie beyond it by what rounding adds, `masks.HAIR`. Where
+    some are negative, as Hounsfield units are, the range of bits says nothing, and metal or padding would take most of
+    the grays: black and white are the ends of the foreground's values, but for `TAIL` on either side, moved outwards by
+    `MARGIN` of what is between them, but not beyond the lowest and highest of all; those where there is no foreground.
 
     Args:
         found: of `measure_values`, of the training files deeper than 8 bits.
@@ -97,6 +98,8 @@ def choose_scale(found: Iterable[Values], folder: Path) -> Scale:
     low, high = min((values.low for values in found), default=0), max((values.high for values in found), default=0)
     if low < 0:
         return _around_foreground([values.foreground for values in found if values.foreground is not None], low, high)
+    if len(floats) == len(found) and 1 + HAIR < high <= FAINT:
+        return Scale(0.0, float(high))
     steps, slack = ((1, *WHITES, high), 1 + HAIR) if floats else ((*WHITES, high), 1)
     return Scale(0.0, float(next(white for white in steps if white * slack >= high)))
 

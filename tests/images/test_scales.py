@@ -53,11 +53,21 @@ def test_white_of_32_bit_images_is_found(save_tiff):
 
 
 @pytest.mark.parametrize(
-    ("peak", "white"), [(0.3, 1), (1.0, 1), (1.0000002, 1), (1.5, 255), (255.00002, 255), (300, 1023), (1e12, 1e12)]
+    ("peak", "white"), [(0.3, 1), (1.0, 1), (1.0000002, 1), (128, 255), (255.00002, 255), (300, 1023), (1e12, 1e12)]
 )
 def test_white_of_floats_is_one_or_a_step(save_tiff, peak, white):
     path = save_tiff("a.tif", np.array([[0, peak]], np.float64))
     assert probe_images([path]) == (1, Scale(0, white))
+
+
+def test_floats_in_a_unit_of_their_own_keep_their_grays(save_tiff):
+    """Uptake in PET, say, or times in seconds: of 255 they would be a dozen levels next to black."""
+    values = np.linspace(0, 17.5, 100).reshape(10, 10)
+    path = save_tiff("a.tif", values)
+    in_channels, scale = probe_images([path, save_tiff("b.tif", values / 2)])
+    assert (in_channels, scale) == (1, Scale(0, 17.5))
+    assert len(np.unique(read_image(path, channels=1, scale=scale))) == 100
+    assert probe_images([path, save_tiff("c.tif", u16([[90]]))])[1] == Scale(0, 255)  # whole numbers have bits
 
 
 def test_float_colours_are_told_from_gray(save_tiff):
