@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+RESCALING = ("RescaleSlope", "RescaleIntercept")
 AIR = -1024  # Hounsfield units: nothing is darker in a scan whose values may be negative
 
 
@@ -76,6 +77,9 @@ def decode_dicom(file: BinaryIO) -> np.ndarray:
     file.seek(0)
     pydicom = _pydicom()
     dataset = pydicom.dcmread(file)
+    if None in (dataset.get(name, 0) for name in RESCALING):  # there, but blanked: pydicom would compute with it
+        for name in RESCALING:
+            dataset.pop(name, None)
     stored = _stored(dataset)
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
         colours = pydicom.pixels.apply_color_lut(stored, dataset)

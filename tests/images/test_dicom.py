@@ -167,6 +167,13 @@ def test_values_that_may_be_negative_begin_at_air(write):
     assert decode(write(stored, RescaleSlope=2, RescaleIntercept=0)).tolist() == [[0, 48, 2048, 8048]]
 
 
+@pytest.mark.parametrize("blank", [("RescaleSlope",), ("RescaleIntercept",), ("RescaleSlope", "RescaleIntercept")])
+def test_a_rescaling_that_was_blanked_is_none(write, blank):
+    elements = {"RescaleSlope": 2, "RescaleIntercept": -1024} | dict.fromkeys(blank, "")
+    assert decode(write(u16([[0, 24, 4000]]), **elements)).tolist() == [[0, 24, 4000]]
+    assert decode(write(u16([[0, 24, 48]]), WindowCenter=24, WindowWidth=48, **elements))[0, 0] == 0
+
+
 def test_colours_palettes_and_jpeg_are_read(write):
     colours = np.array([[[255, 0, 1], [2, 200, 3]]], np.uint8)
     np.testing.assert_array_equal(read_image(write(colours), channels=3), colours)
