@@ -188,6 +188,7 @@ def _loader(data: SampleDataset, sampler: SeededSampler, batch_size: int, worker
         collate_fn=collate,
         num_workers=workers,
         worker_init_fn=_one_thread,
+        generator=torch.Generator(),  # else workers take their seed from the stream that dropout draws from
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
     )

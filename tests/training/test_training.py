@@ -164,7 +164,8 @@ def test_a_run_that_was_cut_off_ends_like_one_that_was_not(run, monkeypatch, set
     pd.testing.assert_frame_equal(without_times(resumed), without_times(whole))
 
 
-def test_what_a_network_leaves_out_is_the_same_where_a_run_goes_on(run, monkeypatch):
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_a_network_leaves_out_is_the_same_where_a_run_goes_on(run, monkeypatch, workers):
     def build(config, **how):
         torch.manual_seed(0)
         return torch.nn.Sequential(
@@ -173,7 +174,7 @@ def test_what_a_network_leaves_out_is_the_same_where_a_run_goes_on(run, monkeypa
 
     monkeypatch.setitem(globals(), "build_model", build)
     monkeypatch.setattr("seglib.models.checkpoints.build_model", build)
-    settings = {"epochs": 3, "learning_rate": 0.02}
+    settings = {"epochs": 3, "learning_rate": 0.02, "num_workers": workers}
     whole, *_ = run("whole", **settings)
     assert without_times(run("twin", **settings)[0]).equals(without_times(whole))
     monkeypatch.setattr(callbacks, "is_time_up", lambda hours, _: hours > 0)
