@@ -39,7 +39,8 @@ def make_callbacks(config: Config, output_dir: Path, rank: Rank, meter: WaitMete
     hint = LoaderHint(meter, rank)
     callbacks = [HistoryWriter(output_dir / "history.csv", hint), hint, best, last]
     if config.stop_patience:
-        callbacks.append(LastingStop(config.monitor, patience=config.stop_patience, mode=mode))
+        # a loss that stays no number is told by HistoryWriter, and one that was none once is just not the best
+        callbacks.append(LastingStop(config.monitor, patience=config.stop_patience, mode=mode, check_finite=False))
     if config.ema_decay:
         callbacks.append(MovingAverage(config.ema_decay))
     callbacks += [TimeLimit(output_dir), EpochSeed(rank)]

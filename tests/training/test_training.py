@@ -22,7 +22,7 @@ from seglib.paths import is_unfinished
 from seglib.scores.metrics import dice_score
 from seglib.training import callbacks, loop, members, segmenter
 from seglib.training.callbacks import HISTORY_COLUMNS, HistoryWriter
-from seglib.training.history import NEEDED
+from seglib.training.history import NEEDED, find_best_epoch
 from seglib.training.loop import fit
 from seglib.training.losses import combine_losses
 from seglib.training.members import fit_members
@@ -258,6 +258,22 @@ def test_a_run_that_ended_early_is_not_trained_again(run):
     assert len(first) == 3
     again, *_ = run(**settings)
     assert again.equals(first)
+
+
+def test_a_validation_loss_that_is_no_number_once_ends_nothing_and_is_no_best_epoch(run, monkeypatch):
+    """Before its batch statistics have settled, a network in half precision may overflow where it does not train."""
+    step = Segmenter.validation_step
+
+    def overflow(self, *batch):
+        step(self, *batch)
+        if self.current_epoch == 1:
+            self.val_batches[-1]["val_loss"] *= float("nan")
+
+    monkeypatch.setattr(Segmenter, "validation_step", overflow)
+    history, folder, *_ = run(epochs=4, norm="batch", stop_patience=3)
+    assert history["val_loss"].isna().tolist() == [False, True, False, False]
+    kept = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)["epoch"]
+    assert kept + 1 == find_best_epoch(history)
 
 
 def test_every_epoch_of_the_loop_is_told_its_number_also_after_a_stop(run, monkeypatch):
