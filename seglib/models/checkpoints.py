@@ -49,8 +49,8 @@ def load_members(output_dir: Path) -> list[tuple[nn.Module, Config]]:
 
 
 def _load_run(output_dir: Path) -> list[tuple[nn.Module, Config]]:
-    whole, parts = Path("checkpoints", "best.ckpt"), sorted(output_dir.glob("fold_*"), key=_fold_number)
-    paths = [part / whole for part in parts if (part / whole).exists()] or [output_dir / whole]
+    whole = Path("checkpoints", "best.ckpt")
+    paths = [part / whole for part in _list_members(output_dir) if (part / whole).exists()] or [output_dir / whole]
     members = [load_checkpoint(path) for path in paths]
     if len(members) != (expected := members[0][1].folds):
         why, cure = "", "run 02_training to train the others"
@@ -60,5 +60,7 @@ def _load_run(output_dir: Path) -> list[tuple[nn.Module, Config]]:
     return members
 
 
-def _fold_number(folder: Path) -> int:
-    return int(folder.name.removeprefix("fold_"))
+def _list_members(output_dir: Path) -> list[Path]:
+    """The folders of folds, by their numbers; not what somebody keeps beside them, such as ``fold_0 (copy)``."""
+    numbers = {path.name.removeprefix("fold_") for path in output_dir.glob("fold_*")}
+    return [member_dir(output_dir, number) for number in sorted(int(one) for one in numbers if one.isdecimal())]
