@@ -1,12 +1,14 @@
 """Checkpoint files -> networks; where the networks of a run lie."""
 
+from dataclasses import replace
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import torch
 from torch import nn
 
-from seglib.config import Config
+from seglib.config import Config, find_difference
 from seglib.errors import InputError
 from seglib.models.networks import build_model
 from seglib.paths import find_runs, is_unfinished
@@ -23,17 +25,44 @@ def load_checkpoint(path: Path) -> tuple[nn.Module, Config]:
     Raises:
         InputError: if the file is missing or is not a checkpoint of ours.
     """
+    weights, config = _read(path)
+    network = build_model(config, pretrained=False)
+    network.load_state_dict({name.removeprefix("network."): value for name, value in weights.items()})
+    return network.eval().to(memory_format=torch.channels_last), config
+
+
+def refuse_other_run(output_dir: Path, config: Config) -> None:
+    """Refuse to train where there are networks of another run: prediction would take some of the one or of the other.
+
+    Args:
+        output_dir: the folder of a run.
+        config: the numbers of the run that is to be trained there.
+
+    Raises:
+        InputError: if there is such a network.
+    """
+    best = Path("checkpoints", "best.ckpt")
+    for path in (folder / best for folder in (output_dir, *_list_members(output_dir))):
+        if not path.is_file():
+            continue
+        _, theirs = _read(path)
+        ours = replace(config, fold=theirs.fold) if config.folds == theirs.folds > 1 else config
+        if name := find_difference(ours, theirs):
+            raise InputError(
+                f"{output_dir} holds a run with {name}={getattr(theirs, name)}, not {getattr(ours, name)}; "
+                "choose another output folder, or delete that one"
+            )
+
+
+def _read(path: Path) -> tuple[dict[str, Any], Config]:
+    """The weights of a checkpoint, and the configuration they were trained by."""
     if not path.is_file():
         raise InputError(f"there is no checkpoint {path}; run 02_training first")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        config = Config(**checkpoint["hyper_parameters"]["config"])
-        weights = checkpoint["state_dict"]
+        return checkpoint["state_dict"], Config(**checkpoint["hyper_parameters"]["config"])
     except (LookupError, TypeError, RuntimeError, EOFError, ValueError, UnpicklingError) as error:
         raise InputError(f"{path} is not a checkpoint of seglib ({type(error).__name__}); train again") from None
-    network = build_model(config, pretrained=False)
-    network.load_state_dict({name.removeprefix("network."): value for name, value in weights.items()})
-    return network.eval().to(memory_format=torch.channels_last), config
 
 
 def load_members(output_dir: Path) -> list[tuple[nn.Module, Config]]:

@@ -15,7 +15,7 @@ from seglib.machine.clock import is_time_up
 from seglib.machine.memory import describe_division, divide_further, is_out_of_memory, refuse_single_images
 from seglib.machine.mounts import is_hidden_rerun
 from seglib.machine.ranks import any_rank, count_devices, find_rank, share_batch
-from seglib.models.checkpoints import member_dir
+from seglib.models.checkpoints import member_dir, refuse_other_run
 from seglib.models.networks import build_model
 from seglib.paths import mark_unfinished
 from seglib.training.orders import Order, is_leading, start_ranks
@@ -43,12 +43,13 @@ def fit_members(
         The history, also left in ``history.csv``; with ``folds`` above 1 its first column is ``fold``.
 
     Raises:
-        InputError: as ``fit``, or if the processes cannot share a batch; and in a hidden rerun of a competition, where
-            nothing may be trained.
+        InputError: as ``fit`` and ``refuse_other_run``, or if the processes cannot share a batch; and in a hidden rerun
+            of a competition, where nothing may be trained.
         RuntimeError: if one of several processes fails.
     """
     if is_hidden_rerun():
         raise InputError("this is a hidden rerun, in which nothing is trained; submit the kernel of 05_submission")
+    refuse_other_run(output_dir, config)
     found, rank, count = folds["fold"].nunique(), find_rank(), count_devices(config)
     if config.folds not in {1, found}:
         raise InputError(f"the samples are in {found} folds, not {config.folds}; set folds={found}, or start a new run")

@@ -502,6 +502,19 @@ def test_a_file_with_another_number_of_folds_is_refused(folded):
         train(folds=4)
 
 
+@pytest.mark.parametrize(("first", "then"), [(3, 1), (1, 3)])
+def test_one_network_and_those_of_folds_are_never_mixed_in_a_folder(folded, first, then):
+    """Their checkpoints have other places, and prediction would take those of the folds whatever was trained last."""
+    train, folder, *_ = folded
+    folder.mkdir()
+    train(folds=first, epochs=1)
+    before = (folder / "history.csv").read_bytes()
+    with pytest.raises(InputError, match=f"run holds a run with folds={first}, not {then}; choose another output"):
+        train(folds=then, epochs=1)
+    assert (folder / "history.csv").read_bytes() == before
+    assert {config.folds for _, config in load_members(folder)} == {first}
+
+
 def test_folds_that_were_cut_off_go_on_where_they_stopped(folded, monkeypatch):
     train, folder, _, _ = folded
     fit_one, calls = members.fit_member, []
