@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from seglib.config import Config, parse_loss
+from seglib.errors import InputError
 from seglib.machine.allocator import give_back_memory, keep_freed_memory
 from seglib.machine.memory import is_out_of_memory, refuse_single_images
 from seglib.machine.ranks import count_devices
@@ -39,6 +40,9 @@ def estimate_seconds(network: nn.Module, config: Config, *, train_size: int, val
         config: the numbers.
         train_size: training images of one fold.
         val_size: validation images of one fold; each costs a third of a training image.
+
+    Raises:
+        InputError: if memory has no room for a single image, or it is one that the norm of the network refuses.
     """
     per_image = _seconds_per_image(network, config)
     steps = max(1, train_size // config.batch_size)
@@ -56,20 +60,35 @@ def _seconds_per_image(network: nn.Module, config: Config) -> float:
     network.to(device, memory_format=torch.channels_last).train()
     count, seconds = min(16, config.batch_size), 0.0
     if device.type == "cpu":  # the first step of a process can take many times that of others
-        seconds = _time_step(network, config, 2, device)
+        seconds = _time_few(network, config, device)
         if seconds < WORTH_REPEATING:
-            seconds = _time_step(network, config, 2, device)
+            seconds = _time_few(network, config, device)
     if seconds < 1:  # quick enough to be measured at a size near a batch, once to warm up and once to count
         try:
             seconds = [_time_step(network, config, count, device) for _ in range(2)][-1]
         except RuntimeError as error:
             if not is_out_of_memory(error):  # training then divides its batches, and two images tell enough
                 raise
-            seconds = seconds or _time_step(network, config, 2, device)
+            seconds = seconds or _time_few(network, config, device)
     network.zero_grad(set_to_none=True)
     network.cpu().load_state_dict(kept)
     give_back_memory()  # it may be another process that trains
     return seconds
+
+
+def _time_few(network: nn.Module, config: Config, device: torch.device) -> float:
+    """Seconds per image of a step over two images, or over one where there is no room for two.
+
+    Raises:
+        InputError: if there is none for one.
+    """
+    for count in (2, 1):
+        try:
+            return _time_step(network, config, count, device)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+    raise InputError(f"out of memory at one image at once; lower image_size (now {config.image_size})")
 
 
 def _time_step(network: nn.Module, config: Config, count: int, device: torch.device) -> float:

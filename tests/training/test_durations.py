@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from seglib.config import make_config
+from seglib.errors import InputError
 from seglib.models.networks import build_model, scale_images
 from seglib.training import durations
 from seglib.training.durations import describe_duration, estimate_seconds, planned_epochs
@@ -65,7 +66,18 @@ def test_a_batch_for_which_there_is_no_room_is_estimated_from_two_images(tiny, m
     assert estimate_seconds(network, tiny, train_size=22, val_size=6) == 22
 
 
-def time_or_run_out(network, config, count, device):
-    if count > 2:
+@pytest.mark.parametrize("gpu", [False, True])
+def test_where_there_is_no_room_for_two_images_one_is_measured_and_then_a_cure_named(tiny, monkeypatch, gpu):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(torch.nn.Module, "to", lambda self, *_, **__: self)
+    monkeypatch.setattr(durations, "_time_step", lambda *given: time_or_run_out(*given, room=1))
+    assert durations._seconds_per_image(build_model(tiny), tiny) == 0.5
+    monkeypatch.setattr(durations, "_time_step", lambda *given: time_or_run_out(*given, room=0))
+    with pytest.raises(InputError, match=r"out of memory at one image at once; lower image_size \(now 32\)"):
+        durations._seconds_per_image(build_model(tiny), tiny)
+
+
+def time_or_run_out(network, config, count, device, room=2):
+    if count > room:
         raise torch.OutOfMemoryError("CUDA out of memory")
     return 0.5
