@@ -47,7 +47,7 @@ def estimate_seconds(network: nn.Module, config: Config, *, train_size: int, val
     per_image = _seconds_per_image(network, config)
     steps = max(1, train_size // config.batch_size)
     epochs = planned_epochs(config, steps)
-    trained = min(steps, config.max_steps or steps) * config.batch_size
+    trained = min(steps, config.max_steps or steps) * min(config.batch_size, train_size)
     gpus = count_devices(config) if torch.cuda.is_available() else 1  # several processes on a CPU share its cores
     return config.folds * epochs * (trained + val_size / 3) * per_image / gpus
 

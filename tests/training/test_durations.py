@@ -41,6 +41,12 @@ def test_an_estimate_is_steps_and_validation_at_the_measured_speed(tiny, monkeyp
     assert estimate_seconds(None, dataclasses.replace(tiny, folds=3), train_size=22, val_size=6) == 66
 
 
+def test_an_estimate_of_fewer_images_than_a_batch_counts_those_there_are(tiny, monkeypatch):
+    monkeypatch.setattr(durations, "_seconds_per_image", lambda *_: 0.5)
+    few = dataclasses.replace(tiny, batch_size=64)
+    assert estimate_seconds(None, few, train_size=3, val_size=3) == 2 * (3 + 1) * 0.5
+
+
 def test_the_measured_speed_is_that_of_real_steps(tiny):
     config = dataclasses.replace(tiny, image_size=192, norm="batch")
     network, images = build_model(config), torch.zeros(8, 3, 192, 192, dtype=torch.uint8)
