@@ -1,7 +1,8 @@
 """Networks: our U-Net, and those of segmentation-models-pytorch behind one function."""
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -18,6 +19,7 @@ PRECISION_WORDS = {"32": "float32", "bf16": "bfloat16", "16": "float16"}  # the 
 WIDTHS = tuple(64 * 2**level for level in range(LEVELS))  # of the seed: 64, 128, 256, 512, 1024
 ENCODERS_PAGE = "https://smp.readthedocs.io/en/latest/encoders.html"
 NEAREST = 3  # encoders named where one is unknown
+WRONG_SIZE = ("Output size is too small", "doesn't match model", "Wrong input shape")  # say torch, timm and smp
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -201,6 +203,24 @@ def _normalisation(config: Config) -> tuple[tuple[float, ...], tuple[float, ...]
     if config.in_channels == 1:
         return (sum(mean) / 3,), (sum(std) / 3,)
     return mean, std
+
+
+@contextmanager
+def refuse_sizes(config: Config) -> Iterator[None]:
+    """Say what helps where a network cannot take images of this size, which it finds out when it sees one.
+
+    Raises:
+        InputError: instead of the RuntimeError or AssertionError of torch, timm or smp.
+    """
+    try:
+        yield
+    except (RuntimeError, AssertionError) as error:
+        if not any(words in str(error) for words in WRONG_SIZE):
+            raise
+        raise InputError(
+            f"{config.architecture} with encoder {config.encoder} takes no images of {config.image_size} pixels "
+            f"({_first_line(error).rstrip('.')}); set another image_size, or take another architecture or encoder"
+        ) from error
 
 
 def scale_images(images: Tensor) -> Tensor:

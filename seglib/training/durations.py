@@ -11,7 +11,7 @@ from seglib.errors import InputError
 from seglib.machine.allocator import give_back_memory, keep_freed_memory
 from seglib.machine.memory import is_out_of_memory, refuse_single_images
 from seglib.machine.ranks import count_devices
-from seglib.models.networks import autocast, scale_images
+from seglib.models.networks import autocast, refuse_sizes, scale_images
 from seglib.training.losses import combine_losses
 
 LONG_RUN_SECONDS = 3600  # a run expected to last longer names its cure
@@ -96,7 +96,7 @@ def _time_step(network: nn.Module, config: Config, count: int, device: torch.dev
     size = (count, config.in_channels, config.image_size, config.image_size)
     images = torch.zeros(size, dtype=torch.uint8, device=device)
     started = time.perf_counter()
-    with autocast(config, device), refuse_single_images():
+    with autocast(config, device), refuse_single_images(), refuse_sizes(config):
         logits = network(scale_images(images))
     combine_losses(parse_loss(config.loss))(logits, torch.zeros_like(logits)).backward()
     if device.type == "cuda":

@@ -16,7 +16,7 @@ from seglib.machine.memory import describe_division, divide_further, is_out_of_m
 from seglib.machine.mounts import is_hidden_rerun
 from seglib.machine.ranks import any_rank, count_devices, find_rank, share_batch
 from seglib.models.checkpoints import member_dir, refuse_other_run
-from seglib.models.networks import build_model
+from seglib.models.networks import build_model, refuse_sizes
 from seglib.paths import mark_unfinished
 from seglib.training.orders import Order, is_leading, start_ranks
 from seglib.writing import write_text
@@ -134,7 +134,7 @@ def _fit_in_memory(loaders: tuple[EpochLoader, EpochLoader], config: Config, fol
     begins = not (folder / "checkpoints" / "last.ckpt").exists()  # going on, the weights come from there
     network = build_model(config, pretrained=begins)
     try:
-        with refuse_single_images():
+        with refuse_single_images(), refuse_sizes(config):
             return loop.fit(network, *loaders, config, folder)
     except RuntimeError as error:
         if not is_out_of_memory(error):

@@ -18,6 +18,7 @@ from seglib.models.networks import (
     build_model,
     choose_precision,
     describe_precision,
+    refuse_sizes,
 )
 
 smp = pytest.importorskip("segmentation_models_pytorch")
@@ -242,6 +243,25 @@ def test_every_architecture_of_smp_takes_the_packaged_encoder_and_learns_at_its_
     assert logits.shape == (2, 1, 128, 128)
     logits.square().mean().backward()
     assert next(model.encoder.parameters()).grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("architecture", "encoder", "size", "words"),
+    [
+        ("PAN", "resnet18", 64, r"^PAN with encoder resnet18 takes no images of 64 pixels \(Given input size.*\)"),
+        ("DPT", "tu-vit_tiny_patch16_224", 192, r"of 192 pixels \(Input height \(192\) doesn't match model \(224\)\)"),
+    ],
+)
+def test_a_size_that_a_network_cannot_take_is_said_with_the_cure(architecture, encoder, size, words):
+    config = make_config(architecture=architecture, encoder=encoder, image_size=size, in_channels=3)
+    model = build_model(config)
+    with (
+        pytest.raises(InputError, match=words + "; set another image_size, or take another arch"),
+        refuse_sizes(config),
+    ):
+        model(torch.zeros(2, 3, size, size))
+    with pytest.raises(RuntimeError, match="^something else$"), refuse_sizes(config):
+        raise RuntimeError("something else")
 
 
 def test_the_width_of_the_plain_unet_is_that_of_its_first_level():

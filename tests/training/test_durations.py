@@ -72,6 +72,13 @@ def test_a_batch_for_which_there_is_no_room_is_estimated_from_two_images(tiny, m
     assert estimate_seconds(network, tiny, train_size=22, val_size=6) == 22
 
 
+def test_a_size_that_the_network_cannot_take_is_told_by_the_estimate():
+    pytest.importorskip("segmentation_models_pytorch")
+    config = make_config(architecture="PAN", encoder="resnet18", image_size=64, in_channels=3)
+    with pytest.raises(InputError, match="PAN with encoder resnet18 takes no images of 64 pixels"):
+        estimate_seconds(build_model(config), config, train_size=4, val_size=1)
+
+
 @pytest.mark.parametrize("gpu", [False, True])
 def test_where_there_is_no_room_for_two_images_one_is_measured_and_then_a_cure_named(tiny, monkeypatch, gpu):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
