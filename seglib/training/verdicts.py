@@ -210,7 +210,7 @@ def _find_rise(curves: _Curves) -> Verdict | None:
     if len(curves.val) - 1 - best < curves.last or end - low <= max(RISE * low, chance):
         return None
     epoch, train_end = int(curves.epochs[best]), float(curves.train[-curves.last :].mean())
-    evidence = {"epoch": epoch, "best": low, "end": end, "rise": end / low - 1, "kept": curves.kept}
+    evidence = {"epoch": epoch, "best": low, "end": end, "rise": (end - low) / (low or end), "kept": curves.kept}
     rose = f"from epoch {epoch}: the validation loss rose from {low:.3g} to {end:.3g}"
     if train[best] - train_end <= 2 * estimate_noise(curves.train) * np.sqrt(2 / curves.last):
         sentence = (
@@ -256,9 +256,12 @@ def _find_noise(curves: _Curves) -> Verdict | None:
 
 
 def _gain(curves: _Curves) -> float:
-    """How far the mean validation loss of the end is below that of as many epochs before, as a share of the latter."""
+    """How far the mean validation loss of the end is below that of as many epochs before, as a share of the latter.
+
+    Where that is 0, of the former.
+    """
     end, before = curves.val[-curves.last :].mean(), curves.val[-2 * curves.last : -curves.last].mean()
-    return float((before - end) / before)
+    return float((before - end) / (before or end or 1))
 
 
 def _noise_behind(gain: float, curves: _Curves) -> float:
@@ -272,7 +275,7 @@ def _noise_behind(gain: float, curves: _Curves) -> float:
 
 def _find_end(curves: _Curves) -> Verdict:
     gain, end = _gain(curves), float(curves.val[-curves.last :].mean())
-    chance = float(2 * _noise_behind(gain, curves) * np.sqrt(2 / curves.last) / end)
+    chance = float(2 * _noise_behind(gain, curves) * np.sqrt(2 / curves.last) / (end or 1))
     evidence = {
         "gain": gain,
         "chance": chance,

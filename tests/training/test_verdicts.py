@@ -287,3 +287,16 @@ def test_patience_grows_with_noise_and_shrinks_with_slope():
     assert 5 <= many <= 12  # 2 * 0.01 / 0.00256 = 7.8
     assert recommend_patience(pd.DataFrame({"val_loss": fall[::-1]})) == 40
     assert recommend_patience(pd.DataFrame({"val_loss": [1, 2]})) == 3
+
+
+@pytest.mark.parametrize(
+    ("end", "kind", "words"),
+    [([0.0] * 5, "plateau", "0 on average, -0.0 %"), ([0.2, 0.3, 0.4, 0.5, 0.6], "overfitting", "from 0 to 0.5")],
+)
+def test_a_validation_loss_of_zero_is_a_level_like_any_other(end, kind, words):
+    """That of lovasz is, where all masks are empty; a share of it is no number."""
+    train, val = [0.5 * 0.7**epoch for epoch in range(12)], [0.3, 0.1, *[0.0] * 5, *end]
+    verdict = diagnose(pd.DataFrame(make_history(train, val, noise=0, dice=1.0)))
+    assert verdict.kind == kind
+    assert words in verdict.sentence
+    assert all(np.isfinite(one) for verdict in (verdict, *verdict.also) for one in verdict.evidence.values())
