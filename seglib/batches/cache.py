@@ -68,9 +68,11 @@ def build_cache(samples: pd.DataFrame, folder: Path, *, size: int, channels: int
         scale: black and white of files deeper than 8 bits.
 
     Raises:
-        InputError: if a file cannot be read as an image, or a mask has another size than its image.
+        InputError: if a file cannot be read as an image, a mask has another size than its image, or nothing can be
+            written into the folder.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with _refuse_place(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     place = folder / _key(samples, folder, size, channels, scale)
     if not place.is_dir():
         with _one_at_a_time(folder / f".{place.name}.lock"):
@@ -111,10 +113,22 @@ def _one_at_a_time(path: Path) -> Iterator[None]:
 
 
 def _lock(path: Path) -> TextIO:
-    lock = open(path, "w")
+    with _refuse_place(path.parent):
+        lock = open(path, "w")
     if fcntl is not None:
         fcntl.flock(lock, fcntl.LOCK_EX)
     return lock
+
+
+@contextmanager
+def _refuse_place(folder: Path) -> Iterator[None]:
+    """Say what helps where a folder cannot be made or written into."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"no images can be kept in {folder} ({error.strerror}); set SEGLIB_CACHE to another folder"
+        ) from None
 
 
 def _is_there(file: TextIO, path: Path) -> bool:

@@ -212,6 +212,21 @@ def test_a_disk_that_is_full_is_said_and_leaves_no_cache(phantoms, tmp_path, mon
     assert caches(tmp_path) == []
 
 
+def test_a_folder_in_which_no_cache_can_be_kept_is_said_with_the_cure(phantoms, tmp_path, monkeypatch):
+    samples, cure = list_samples(phantoms), "; set SEGLIB_CACHE to another folder$"
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file", tmp_path / "file" / "cache"):
+        with pytest.raises(InputError, match=rf"^no images can be kept in {place} \((File exists|Not a dir.*)\){cure}"):
+            build_cache(samples, place, **SIZE)
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(cache, "open", refuse, raising=False)  # of a folder of somebody else
+    with pytest.raises(InputError, match=rf"^no images can be kept in {tmp_path} \(Permission denied\){cure}"):
+        build_cache(samples, tmp_path, **SIZE)
+
+
 def test_a_mask_of_another_size_than_its_image_is_named_and_leaves_no_cache(phantoms, tmp_path):
     samples = list_samples(phantoms)[:3]
     mask = read_mask(samples["mask_path"][1])
