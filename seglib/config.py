@@ -200,7 +200,8 @@ def make_config(preset: str = "baseline", **settings: Any) -> Config:
         The checked configuration.
 
     Raises:
-        InputError: for an unknown preset or field (with the near miss) and for an impossible value.
+        InputError: for an unknown preset or field (with the near miss) and for an impossible value; and for one that
+            the architecture of the preset has no use for, unless ``architecture`` is among the settings.
 
     Example:
         >>> make_config("quick", epochs="3", learning_rate="1e-4").epochs
@@ -220,7 +221,10 @@ def make_config(preset: str = "baseline", **settings: Any) -> Config:
         given = {"min_steps": 0, "max_steps": 0} | given
     if given.get("symmetries"):
         given.setdefault("tta", min(PRESETS[preset].get("tta", 1), given["symmetries"]))
-    return Config(**{**PRESETS[preset], **given})
+    config = Config(**{**PRESETS[preset], **given})
+    if "architecture" not in given:
+        _refuse_idle(config, {name for name, value in given.items() if value != fields[name].default})
+    return config
 
 
 def find_difference(ours: Config, theirs: Config) -> str | None:
@@ -283,6 +287,17 @@ def _check_architecture(config: Config) -> None:
         f"architecture={name!r} needs an encoder; add one, such as encoder=resnet34, or take architecture=plain, which "
         "needs none"
     )
+
+
+def _refuse_idle(config: Config, given: set[str]) -> None:
+    """A setting of another kind of network is a mistake: who named an encoder would train without one, unaware."""
+    others = ("encoder", "encoder_weights") if config.architecture == "plain" else ("norm", "width")
+    for name in others:
+        if name in given:
+            raise InputError(
+                f"{name}={getattr(config, name)!r} does nothing in architecture={config.architecture}; "
+                "set architecture too, or leave it out"
+            )
 
 
 def _check(holds: bool, config: Config, name: str, wanted: str) -> None:

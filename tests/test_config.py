@@ -95,6 +95,27 @@ def test_what_cannot_be_is_refused_in_words(settings, words):
         make_config(**settings)
 
 
+@pytest.mark.parametrize(
+    ("preset", "settings", "words"),
+    [
+        (
+            "baseline",
+            {"encoder": "resnet34"},
+            "encoder='resnet34' does nothing in architecture=plain; set architecture",
+        ),
+        ("baseline", {"encoder_weights": "package"}, "encoder_weights='package' does nothing in architecture=plain;"),
+        ("quick", {"norm": "batch"}, "norm='batch' does nothing in architecture=Unet; set architecture too, or leave"),
+        ("quick", {"width": "8"}, "width=8 does nothing in architecture=Unet; set architecture too, or leave it out"),
+    ],
+)
+def test_what_would_do_nothing_is_refused_unless_the_architecture_was_chosen(preset, settings, words):
+    with pytest.raises(InputError, match=re.escape(words)):
+        make_config(preset, **settings)
+    for architecture in ("plain", "Unet"):  # as in a grid of both
+        make_config(preset, **{"architecture": architecture, "encoder": "resnet34"} | settings)
+    assert make_config("baseline", encoder_weights="none") == make_config("baseline")
+
+
 def test_a_misspelt_preset_names_the_near_miss():
     with pytest.raises(InputError, match=r"'quik'; did you mean quick\?"):
         make_config("quik")

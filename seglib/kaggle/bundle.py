@@ -89,7 +89,8 @@ def read_recipe(run: Path) -> Recipe:
             f"{run} is not the folder of a run; name one that holds manifest.json or config.json"
         ) from None
     plain = dataclasses.asdict(make_config("baseline"))
-    return Recipe("baseline", {name: value for name, value in vars(config).items() if value != plain[name]}, run)
+    other = {name: value for name, value in vars(config).items() if value != plain[name]}
+    return Recipe("baseline", {"architecture": config.architecture} | other, run)
 
 
 def make_bundle(

@@ -129,6 +129,13 @@ def test_a_run_without_a_manifest_is_told_by_its_numbers(run):
     assert "seed" not in recipe.settings
 
 
+def test_a_run_of_the_plain_network_by_another_preset_is_told_by_its_numbers_too(run):
+    (run / "manifest.json").unlink()
+    config = make_config("quick", architecture="plain")  # with the name of an encoder that it has no use for
+    (run / "config.json").write_text(json.dumps(dataclasses.asdict(config)))
+    assert read_recipe(run).config == config
+
+
 def test_a_run_that_is_not_finished_is_trained_on_there(run, tmp_path):
     (run / "summary.json").unlink()
     kernels = make_bundle(read_recipe(run), tmp_path / "out", parts=2, **WHERE)

@@ -73,7 +73,7 @@ def test_a_manifest_of_something_else_is_refused(tmp_path, text):
 def test_a_value_that_is_empty_is_seen(tmp_path):
     make_manifest(tmp_path, preset="baseline", settings={})
     with pytest.raises(InputError, match="holds a run with encoder='', not resnet18"):
-        check(tmp_path, preset="baseline", settings={"encoder": "resnet18"})
+        check(tmp_path, preset="baseline", settings={"architecture": "plain", "encoder": "resnet18"})
 
 
 def test_a_first_try_that_failed_before_it_left_anything_is_in_nobodys_way(tmp_path):
