@@ -107,10 +107,11 @@ class Segmenter(pl.LightningModule):
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": halve, "monitor": "val_loss"}}
         peaks = [group["lr"] for group in groups]
         warm_up = WARM_UP[config.schedule]
-        if self.total_steps > 2:
-            warm_up = max(warm_up, 2 / self.total_steps)  # a climb of just one step is a division by zero
+        total_steps = max(2, self.total_steps)  # the last rate is next to nothing, and nobody would learn by it alone
+        if total_steps > 2:
+            warm_up = max(warm_up, 2 / total_steps)  # a climb of just one step is a division by zero
         cycle = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, peaks, self.total_steps, pct_start=warm_up, cycle_momentum=config.schedule == "onecycle"
+            optimizer, peaks, total_steps, pct_start=warm_up, cycle_momentum=config.schedule == "onecycle"
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 

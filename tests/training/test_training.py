@@ -391,11 +391,13 @@ def test_the_rate_climbs_for_its_share_of_the_steps_and_then_falls_to_nothing(ti
 @pytest.mark.parametrize("schedule", ["onecycle", "cosine"])
 def test_the_shortest_runs_have_a_rate_too(tiny, schedule, steps):
     config = make_config(**{**vars(tiny), "schedule": schedule})
-    made = Segmenter(build_model(config), config, total_steps=steps).configure_optimizers()
+    made, rates = Segmenter(build_model(config), config, total_steps=steps).configure_optimizers(), []
     for _ in range(steps):
+        rates.append(made["optimizer"].param_groups[0]["lr"])
         made["optimizer"].step()
         made["lr_scheduler"]["scheduler"].step()
-    assert 0 <= made["optimizer"].param_groups[0]["lr"] <= config.learning_rate
+    assert 0 <= min(rates)
+    assert config.learning_rate / 2 < max(rates) <= config.learning_rate
 
 
 @pytest.mark.parametrize("loss", ["bce", "dice", "focal", "tversky", "lovasz", "0.5*bce + 0.5*lovasz"])
