@@ -114,7 +114,8 @@ def describe_duration(seconds: float) -> str:
     if seconds <= LONG_RUN_SECONDS:
         minutes = round(seconds / 60)
         return f"training takes about {f'{minutes} minutes' if minutes > 1 else 'a minute'} on this machine"
+    hours = math.ceil(seconds / 3600)
     return (
-        f"training may take up to {seconds / 3600:.0f} hours on this machine (early stopping may end it sooner); "
+        f"training may take up to {hours} hours on this machine (early stopping may end it sooner); "
         "a GPU, the preset quick (PRESET=quick), or fewer epochs or a smaller image_size (--set epochs=5) is the cure"
     )

@@ -29,6 +29,7 @@ def test_an_estimate_grows_with_the_work_and_leaves_the_network_alone(tiny):
 
 def test_hours_are_announced_with_a_cure():
     assert "40 hours" in describe_duration(40 * 3600)
+    assert "up to 2 hours" in describe_duration(1.4 * 3600)  # and not up to 1
     assert "quick" in describe_duration(40 * 3600)
     assert "hours" not in describe_duration(300)
     assert describe_duration(20) == "training takes about a minute on this machine"
