@@ -75,7 +75,9 @@ def build_cache(samples: pd.DataFrame, folder: Path, *, size: int, channels: int
         folder.mkdir(parents=True, exist_ok=True)
     place = folder / _key(samples, folder, size, channels, scale)
     if not place.is_dir():
-        with _one_at_a_time(folder / f".{place.name}.lock"):
+        with _one_at_a_time(folder / f".{place.name}.lock") as alone:
+            if alone:
+                remove_parts(folder, place.name)
             _build(samples, place, size, channels, scale)
     return _open(place)
 
@@ -87,8 +89,6 @@ def _open(place: Path) -> Cache:
 def _build(samples: pd.DataFrame, place: Path, size: int, channels: int, scale: Scale) -> None:
     if place.is_dir():  # by a process we waited for
         return
-    if fcntl is not None:  # else others may be at it
-        remove_parts(place.parent, place.name)
     try:
         with write_whole(place) as part:
             part.mkdir()
@@ -99,15 +99,19 @@ def _build(samples: pd.DataFrame, place: Path, size: int, channels: int, scale: 
 
 
 @contextmanager
-def _one_at_a_time(path: Path) -> Iterator[None]:
-    """Processes that start together do the work once: the others wait for the first one, or for its end if it dies."""
+def _one_at_a_time(path: Path) -> Iterator[bool]:
+    """Processes that start together do the work once: the others wait for the first one, or for its end if it dies.
+
+    Yields:
+        Whether it is so: Windows has no such locks, nor have some file systems that several machines share.
+    """
     lock = _lock(path)
     while not _is_there(lock, path):  # who held it has removed it since we opened it, and others may hold another
         lock.close()
         lock = _lock(path)
     with lock:
         try:
-            yield
+            yield fcntl is not None and _take(lock)
         finally:
             path.unlink(missing_ok=True)
 
@@ -116,8 +120,17 @@ def _lock(path: Path) -> TextIO:
     with _refuse_place(path.parent):
         lock = open(path, "w")
     if fcntl is not None:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        _take(lock)
     return lock
+
+
+def _take(lock: TextIO) -> bool:
+    """Wait for a lock, unless it is ours already; False where there is none to be had."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager

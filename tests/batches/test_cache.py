@@ -200,6 +200,21 @@ def test_what_a_killed_build_left_is_removed(phantoms, tmp_path):
     assert caches(tmp_path) == [place]
 
 
+def test_where_a_file_system_has_no_locks_a_cache_is_built_and_nothing_of_others_removed(
+    phantoms, tmp_path, monkeypatch
+):
+    def refuse(*_):
+        raise OSError(38, "Function not implemented")
+
+    samples = list_samples(phantoms)
+    build_cache(samples, tmp_path, **SIZE)
+    (place,) = caches(tmp_path)
+    part = place.rename(tmp_path / f".{place.name}.12345.part")  # another process may be writing it
+    monkeypatch.setattr(cache.fcntl, "flock", refuse)
+    build_cache(samples, tmp_path, **SIZE)
+    assert set(caches(tmp_path)) == {place, part}
+
+
 def test_a_disk_that_is_full_is_said_and_leaves_no_cache(phantoms, tmp_path, monkeypatch):
     def refuse(file, start, size):
         raise OSError(28, "No space left on device")
