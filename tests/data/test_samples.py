@@ -105,8 +105,8 @@ def test_other_files_are_passed_over(tmp_path):
         (["a.png"], ["a.png"], "holds 1 image"),
         (
             ["a.png", "b.png"],
-            ["a.png", "b_mask.nii"],
-            "Mask/b_mask.nii is in a format that is not read",
+            ["a.png", "b_mask.nrrd"],
+            "Mask/b_mask.nrrd is in a format that is not read",
         ),
         (["a.NRRD"], ["a.png"], "Image/a.NRRD is in a format that is not read; save it as PNG"),
         ([], [], "holds 0 image"),
@@ -150,13 +150,13 @@ def test_folders_of_patients_are_looked_into(tmp_path):
 
 def test_files_in_folders_of_patients_are_left_out_and_blamed_by_their_paths(tmp_path):
     data = make_tree(tmp_path, ["P1_s1.png", "b.png"], ["P1_s1.png", "b.png"])
-    for name in ("Image/P1/s1.png", "Image/P1/s2.nii", "Mask/P2/s1.png"):
+    for name in ("Image/P1/s1.png", "Image/P1/s2.nrrd", "Mask/P2/s1.png"):
         (data / "Train" / name).parent.mkdir(exist_ok=True)
         (data / "Train" / name).touch()
     problems = {str(problem.file.relative_to(data)): problem.problem for problem in pair_samples(data)[1]}
     assert sorted(problems.values()) == ["no image", "same name", "unread format"]
     assert problems["Train/Mask/P2/s1.png"] == "no image"
-    assert problems["Train/Image/P1/s2.nii"] == "unread format"
+    assert problems["Train/Image/P1/s2.nrrd"] == "unread format"
     (data / "leave_out.csv").write_text("\n".join(["file", *problems]))
     assert pair_samples(data)[1] == []
 
@@ -236,7 +236,7 @@ def test_all_that_does_not_pair_is_told_at_once(tmp_path):
     "masks", [["a_left.png", "a_right.png"], ["left/a.png", "right/a.png"], ["x_1.png", "y_b.png"]]
 )
 def test_where_no_mask_belongs_to_an_image_it_is_said_once(tmp_path, masks):
-    data = make_tree(tmp_path, ["a.png", "b.png", "c.png", "d.nii"], [])
+    data = make_tree(tmp_path, ["a.png", "b.png", "c.png", "d.nrrd"], [])
     for name in masks:
         (data / "Train" / "Mask" / name).parent.mkdir(exist_ok=True)
         (data / "Train" / "Mask" / name).touch()
@@ -269,12 +269,12 @@ def test_masks_of_both_sides_are_one(tmp_path, name):
 
 
 def test_an_image_in_a_format_that_is_not_read_is_named_unless_it_was_saved_anew(tmp_path):
-    data = make_tree(tmp_path, ["a.nii.gz", "a.nii.png", "b.png", "c.mha"], ["a.nii.png", "b.npy", "notes.txt"])
+    data = make_tree(tmp_path, ["a.nrrd.gz", "a.nrrd.png", "b.png", "c.mha"], ["a.nrrd.png", "b.npz", "notes.txt"])
     samples, problems = pair_samples(data)
-    assert samples["sample_id"].tolist() == ["a.nii"]
+    assert samples["sample_id"].tolist() == ["a.nrrd"]
     found = sorted((problem.file.name, problem.problem) for problem in problems)
-    assert found == [("b.npy", "unread format"), ("b.png", "no mask"), ("c.mha", "unread format")]
-    (data / "leave_out.csv").write_text("file\nTrain/Image/c.mha\nTrain/Mask/b.npy\nTrain/Image/b.png\n")
+    assert found == [("b.npz", "unread format"), ("b.png", "no mask"), ("c.mha", "unread format")]
+    (data / "leave_out.csv").write_text("file\nTrain/Image/c.mha\nTrain/Mask/b.npz\nTrain/Image/b.png\n")
     assert pair_samples(data)[1] == []
     (tmp_path / "Test" / "Image" / "d.mhd").touch()
     with pytest.raises(InputError, match=r"d\.mhd is in a format that is not read"):
