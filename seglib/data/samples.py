@@ -168,11 +168,18 @@ def read_left_out(data_dir: Path) -> frozenset[Path]:
 def describe_left_out(data_dir: Path) -> str:
     """How many files ``leave_out.csv`` passes over, in a sentence; "" where there is no such file, or it names none.
 
+    What it names and is no file there, such as a misspelt name or a folder, is said too.
+
     Raises:
         InputError: as `tabulate_left_out`.
     """
-    count = len(read_left_out(data_dir))
-    return f"{data_dir / LEFT_OUT_NAME} passes over {count} file{'s' if count > 1 else ''}" if count else ""
+    named = read_left_out(data_dir)
+    if not named:
+        return ""
+    absent = sorted(os.path.relpath(path, data_dir) for path in named if not path.is_file())
+    count = len(named) - len(absent)
+    said = f"{data_dir / LEFT_OUT_NAME} passes over {count or 'no'} file{'s' if count > 1 else ''}"
+    return f"{said}; {len(absent)} that it names are not there, such as {absent[0]}" if absent else said
 
 
 def tabulate_left_out(data_dir: Path) -> pd.DataFrame:

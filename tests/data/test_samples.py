@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from seglib.data.references import list_masks
-from seglib.data.samples import list_samples, pair_samples
+from seglib.data.samples import describe_left_out, list_samples, pair_samples
 from seglib.data.unseen import list_images, list_images_below, list_test_images
 from seglib.errors import InputError
 
@@ -222,6 +222,20 @@ def test_what_is_listed_as_left_out_is_passed_over(tmp_path):
     (data / "leave_out.csv").write_text("path\nTrain/Image/c.png\n")
     with pytest.raises(InputError, match="not a table of files; name its column file"):
         list_samples(data)
+
+
+def test_what_a_list_names_and_is_not_there_is_not_said_to_be_passed_over(tmp_path):
+    data = make_tree(tmp_path, ["a.png", "b.png", "c.png"], ["a.png", "b.png"])
+    listed = data / "leave_out.csv"
+    listed.write_text("file\nTrain/Image/c.png\n")
+    assert describe_left_out(data) == f"{listed} passes over 1 file"
+    listed.write_text("file\nTrain/Image/c.png\nTrain/Image\nTrain\\Image\\b.png\n")
+    assert describe_left_out(data) == (
+        f"{listed} passes over 1 file; 2 that it names are not there, such as Train/Image"
+    )
+    listed.write_text("file\nTrain/Image/C.png\n")
+    said = f"{listed} passes over no file; 1 that it names are not there, such as Train/Image/C.png"
+    assert describe_left_out(data) == said
 
 
 def test_all_that_does_not_pair_is_told_at_once(tmp_path):
