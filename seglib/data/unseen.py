@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from seglib.data.samples import list_extras
+from seglib.data.samples import list_extras, read_left_out
 from seglib.errors import InputError, Problem
 from seglib.images.suffixes import SUFFIXES
 from seglib.paths import find_folder
@@ -40,15 +40,15 @@ def list_test_images(data_dir: Path) -> pd.DataFrame:
 def find_test_images(data_dir: Path) -> tuple[pd.DataFrame, list[Problem]]:
     """The test images, none where there are none, and what is wrong with their names; masks beside them are none.
 
-    Neither are pictures called as those of `list_extras`.
+    Neither are pictures called as those of `list_extras`, nor files that ``leave_out.csv`` in the data folder lists.
 
     Raises:
-        InputError: if they cannot be told from their masks, `sorting.refuse_truth`.
+        InputError: if they cannot be told from their masks, `sorting.refuse_truth`, or ``leave_out.csv`` is unreadable.
     """
     test = find_test(data_dir)
     if test is None:
         return _tabulate(data_dir, {}), []
-    part = list_part(test)
+    part = list_part(test, read_left_out(data_dir))
     refuse_truth(test, part)
     names = _drop_extras(_drop_drawn(part.images.names), data_dir)
     return _tabulate(part.images.folder, names), part.images.problems

@@ -7,6 +7,7 @@ from seglib.checks.listing import KINDS, describe_problems, list_left_out, make_
 from seglib.checks.problems import inspect_data
 from seglib.data.samples import list_samples
 from seglib.data.synthetic import write_phantoms
+from seglib.data.unseen import list_test_images
 from seglib.errors import InputError, Problem
 from seglib.images.masks import read_mask
 
@@ -46,6 +47,20 @@ def test_test_images_are_never_left_out(copy):
     table = inspect_data(copy).problems
     assert table["file"][0] == f"Test/Image/{path.name}"
     assert list_left_out(table, copy).empty
+
+
+def test_what_a_list_leaves_out_of_the_test_images_stops_nothing_any_more(copy):
+    images = sorted((copy / "Test" / "Image").iterdir())
+    twin = images[0].with_suffix(".bmp")
+    twin.write_bytes(images[0].read_bytes())
+    (copy / "Test" / "Image" / "photo.heic").touch()
+    for times in range(2):
+        table = inspect_data(copy).problems
+        assert table["problem"].isin(["same name", "unread format"]).sum() == (0 if times else 2)
+        left_out = list_left_out(table, copy)
+        assert sorted(left_out["problem"]) == ["same name", "unread format"]
+        left_out.to_csv(copy / "leave_out.csv", index=False)
+    assert len(list_test_images(copy)) == len(images)
 
 
 def test_a_note_is_what_many_masks_have(tmp_path):
