@@ -198,10 +198,9 @@ def find_runs(output_dir: Path) -> list[Path]:
     path = output_dir / "ensemble.json"
     if not path.exists():
         return [output_dir]
+    place = output_dir.resolve()  # a link to the folder lies elsewhere
     try:
-        runs = [
-            Path(os.path.normpath(output_dir / run)) for run in json.loads(path.read_text(encoding="utf-8"))["runs"]
-        ]
+        runs = [Path(os.path.normpath(place / run)) for run in json.loads(path.read_text(encoding="utf-8"))["runs"]]
     except (KeyError, TypeError, ValueError):
         raise InputError(f"{path} is not a list of runs; make the ensemble again in another folder") from None
     for run in runs:

@@ -168,6 +168,9 @@ def test_a_run_stands_for_itself_and_an_ensemble_for_its_runs(tmp_path):
     (tmp_path / "both" / "ensemble.json").write_text('{"runs": ["../a", "../b"]}')
     assert paths.find_runs(tmp_path / "a") == [tmp_path / "a"]
     assert paths.find_runs(tmp_path / "both") == [tmp_path / "a", tmp_path / "b"]
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "link").symlink_to(tmp_path / "both")
+    assert paths.find_runs(tmp_path / "elsewhere" / "link") == [tmp_path / "a", tmp_path / "b"]
     (tmp_path / "b").rmdir()
     with pytest.raises(InputError, match="names the run .*b, which is gone"):
         paths.find_runs(tmp_path / "both")
