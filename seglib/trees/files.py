@@ -46,7 +46,7 @@ def name_files(folder: Path, names: Iterable[str], *, call: Callable[[str], str]
     pictures: dict[str, str] = {}
     arrays: dict[str, str] = {}
     unread: dict[str, str] = {}
-    problems = []
+    twins, problems = [], []
     for name in names:
         if name.startswith("."):
             continue
@@ -63,10 +63,13 @@ def name_files(folder: Path, names: Iterable[str], *, call: Callable[[str], str]
             continue
         found = arrays if suffix.lower() in ARRAYS else pictures
         if stem in found:
-            fact = f"has the same name as {found[stem]} but for its ending or folder"
-            problems.append(Problem(folder / name, "same name", fact, "keep one of them"))
+            twins.append((stem, name, found))
             continue
         found[stem] = name
+    for stem, name, found in twins:
+        if found is pictures or stem not in pictures:
+            fact = f"has the same name as {found[stem]} but for its ending or folder"
+            problems.append(Problem(folder / name, "same name", fact, "keep one of them"))
     found = pictures | {stem: name for stem, name in arrays.items() if stem not in pictures}
     for stem, name in unread.items():
         if stem not in found:  # else it was saved anew already

@@ -401,6 +401,16 @@ def test_photographs_are_not_taken_for_reference_masks(tmp_path):
     assert list_masks(touch(tmp_path / "truth", "a.png")) == {"a": str(tmp_path / "truth" / "a.png")}
 
 
+def test_several_arrays_beside_a_picture_of_their_name_are_all_passed_over(tmp_path):
+    files = [f"{part}/{name}.png" for part in ("Train/Image", "Train/Mask") for name in "ab"]
+    touch(tmp_path, *files, "Train/Image/a.nii.gz", "Train/Image/a.npy")
+    samples, problems = pair_samples(tmp_path)
+    assert [Path(image).name for image in samples["image_path"]] == ["a.png", "b.png"]
+    assert problems == []
+    (tmp_path / "Train/Image/a.png").unlink()
+    assert [problem.problem for problem in pair_samples(tmp_path)[1]] == ["same name"]
+
+
 def test_names_in_two_forms_of_unicode_are_one_and_those_that_are_no_text_are_named(tmp_path):
     touch(tmp_path, "Train/Image/gr\u00f6\u00dfe.png", "Train/Mask/gro\u0308\u00dfe.png")
     touch(tmp_path, "Train/Image/b.png", "Train/Mask/b.png", "Train/Image/two\nlines.png", "Train/Mask/a\nb.txt")
