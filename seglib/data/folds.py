@@ -114,7 +114,7 @@ def read_folds(path: Path, samples: pd.DataFrame) -> pd.DataFrame:
     A file without the column ``group``, as written before there were groups, is taken as it is.
 
     Raises:
-        InputError: if the file cannot be read as such, does not list just these samples, or divides a group.
+        InputError: if the file cannot be read as such, does not list just these samples, each once, or divides a group.
     """
     try:
         folds = pd.read_csv(path, dtype={"sample_id": str, "fold": int}, keep_default_na=False).set_index("sample_id")
@@ -126,6 +126,9 @@ def read_folds(path: Path, samples: pd.DataFrame) -> pd.DataFrame:
         raise InputError(
             f"{path} and the images disagree about {odd[0]}; remove the file or choose another output folder"
         )
+    if folds.index.has_duplicates:
+        twice = folds.index[folds.index.duplicated()][0]
+        raise InputError(f"{path} lists {twice} more than once; remove the file to have it made anew")
     folds = folds.loc[samples["sample_id"]].reset_index()
     if "group" in folds:
         _refuse_divided(path, folds, folds["group"].to_numpy())

@@ -80,6 +80,12 @@ def test_a_file_that_holds_no_folds_is_refused(tmp_path, text):
         read_folds(tmp_path / "folds.csv", table(1))
 
 
+def test_folds_that_list_an_image_twice_are_refused(tmp_path):
+    (tmp_path / "folds.csv").write_text("sample_id,fold\ns000,0\ns001,1\ns000,1\n")
+    with pytest.raises(InputError, match="folds.csv lists s000 more than once; remove the file"):
+        read_folds(tmp_path / "folds.csv", table(2))
+
+
 def test_an_unknown_fold_is_refused():
     with pytest.raises(InputError, match="fold=7 is not in the folds; choose from 0 to 4"):
         split_samples(table(10), assign_folds(table(10), np.zeros(10), n_folds=5, seed=0), 7)
