@@ -15,6 +15,7 @@ from seglib.kaggle.kernels import (
     EXPLORATION,
     KERNELS,
     ORDER,
+    OUTPUTS,
     READ_DATA,
     TRAINING,
     Kernel,
@@ -187,8 +188,8 @@ def _last_checkpoints(run: Path | None) -> list[Path]:
 def _clear(out: Path) -> None:
     """Make room for a bundle; what is not one of ours is left alone."""
     take_folder(out)
-    ours = (out / DATASET / "dataset-metadata.json").exists() or not out.exists() or not any(out.iterdir())
-    if not ours:
+    there = {entry.name for entry in out.iterdir()} if out.exists() else set()
+    if there - {OUTPUTS} and not (out / DATASET / "dataset-metadata.json").exists():  # a failed bundle leaves outputs
         raise InputError(f"{out} holds something else; choose another folder for --out")
     _remove(out)
     (out / DATASET).mkdir(parents=True)

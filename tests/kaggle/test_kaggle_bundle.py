@@ -207,6 +207,18 @@ def test_a_bundle_is_made_anew_and_nothing_else_is_replaced(run, tmp_path):
         make_bundle(read_recipe(run), tmp_path / "file", **WHERE)
 
 
+def test_a_bundle_that_failed_beside_fetched_outputs_can_be_made_again(run, tmp_path):
+    out = tmp_path / "out"
+    make_bundle(read_recipe(run), out, **WHERE)
+    (out / "outputs" / "05_submission").mkdir(parents=True)
+    lost = parse_settings("resnet34", [f"encoder_weights={tmp_path / 'lost.pth'}"])
+    with pytest.raises(InputError, match="there is no weight file"):
+        make_bundle(Recipe("resnet34", lost), out, **WHERE)
+    assert [entry.name for entry in out.iterdir()] == ["outputs"]
+    make_bundle(read_recipe(run), out, **WHERE)
+    assert (out / "outputs" / "05_submission").is_dir()
+
+
 @pytest.mark.parametrize("content", [None, "x", '{"epochz": 3}'])
 def test_what_is_no_run_is_named(tmp_path, content):
     (tmp_path / "odd").mkdir()
