@@ -130,7 +130,7 @@ def make_bundle(
     Raises:
         InputError: if the client or Kaggle would refuse a name, or the kernels could not run without internet.
     """
-    if parts < 1 or hours <= 0:
+    if parts < 1 or not hours > 0:  # not a number is not, either
         raise InputError(f"{parts} part(s) of {hours:g} hours train nothing; give --parts 1 or more, --hours above 0")
     if hours > KERNEL_HOURS:
         raise InputError(

@@ -239,6 +239,7 @@ def test_what_is_no_run_is_named(tmp_path, content):
         (["--preset", "quick", "--owner", "tester"], "no images are attached"),
         (["--preset", "quick", "--owner", "tester", "--parts", "0"], "0 part(s) of 8.5 hours train nothing"),
         (["--preset", "quick", "--owner", "tester", "--hours", "0"], "1 part(s) of 0 hours train nothing"),
+        (["--preset", "quick", "--owner", "tester", "--hours", "nan"], "1 part(s) of nan hours train nothing"),
         (["--preset", "quick", "--owner", "tester", "--hours", "30"], "12 hours, so --hours 30 cannot be"),
         (["--preset", "quick", "--owner", "tester", "--competition", "x", "--only", "07"], "there is no notebook '07'"),
     ],
