@@ -110,6 +110,15 @@ def _check_axes(path: Path, fixed: Any, axes: Any) -> None:
             )
         if name in fixed:
             raise InputError(f"{name} is both below set and below grid in {path}; keep one of them")
+    _refuse_empty(path, {name: [value] for name, value in fixed.items()} | axes)
+
+
+def _refuse_empty(path: Path, values: Mapping[str, list[Any]]) -> None:
+    """Nothing would keep the preset's value, which is not the same as to set it: see ``config.make_config``."""
+    plain = Config()
+    for name, some in values.items():
+        if None in some and getattr(plain, name) is not None:
+            raise InputError(f"{name} in {path} has no value; write one, or leave {name} out to keep the preset's")
 
 
 def _make_cell(out: Path, preset: str, fixed: Mapping[str, Any], axes: Mapping[str, Any]) -> Cell:

@@ -59,6 +59,11 @@ def test_folds_as_an_axis_are_runs_that_each_hold_out_another_fold(read):
     ]
 
 
+def test_no_value_is_one_where_the_data_decides(read):
+    grid = read("grid: {in_channels: [null, 1]}")
+    assert [grid.settings_of(cell) for cell in grid.cells] == [{"in_channels": None}, {"in_channels": 1}]
+
+
 REFUSED = {
     "an unknown key": ("grids: {seed: [1]}", "a key 'grids' that means nothing; did you mean grid?"),
     "an unknown axis": ("grid: {learning_rat: [1]}", "'learning_rat' that there is not; did you mean learning_rate?"),
@@ -75,6 +80,8 @@ REFUSED = {
     "a value twice": ("grid: {learning_rate: [1e-3, 0.001]}", "two cells of one folder, learning_rate=0.001"),
     "an axis that is set": ("set: {seed: 1}\ngrid: {seed: [1]}", "seed is both below set and below grid"),
     "settings as a list": ("set: [seed]\ngrid: {seed: [1]}", "is no list of names with values"),
+    "a setting without a value": ("set: {epochs: }\ngrid: {seed: [1]}", "has no value; write one, or leave epochs out"),
+    "no value among others": ("grid: {image_size: [null, 256]}", "has no value; write one, or leave image_size out"),
     "no grid": ("preset: quick", "has no grid"),
     "an empty grid": ("grid: {}", "has no grid"),
     "no YAML": ("grid: {loss: [bce", "is not YAML in line"),
