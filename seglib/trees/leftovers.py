@@ -14,6 +14,7 @@ from seglib.trees.sorting import DEPTH, Part, list_part
 
 # what tells the folder of predictions or of a run, each all of it: data sets have manifests and folds too
 OUR_FILES = ((".predictions",), ("figures", "checkpoints"), ("manifest.json", "folds.csv"))
+OUR_FOLDERS = ("figures", "cache")  # of a run, with pictures and arrays; it may be the data folder itself
 
 
 def find_unused(data_dir: Path, left_out: Collection[Path] = ()) -> list[Path]:
@@ -54,6 +55,7 @@ def _list_used(part: Part, train: Path) -> list[Path]:
 def list_other(folder: Path, *, used: Collection[Path | None]) -> list[Path]:
     """Folders in one that are not used; not that of test images, of outputs, nor what is hidden."""
     used = {*used, find_folder(folder, *TEST), find_test(folder)}
+    used |= {folder / name for name in OUR_FOLDERS} if is_ours(folder) else set()
     entries = [entry for entry in sorted(folder.iterdir()) if entry not in used and entry.is_dir()]
     return [entry for entry in entries if not entry.name.startswith((".", "__")) and entry.name.lower() != "outputs"]
 

@@ -44,6 +44,13 @@ def test_what_we_wrote_is_no_data(tmp_path):
     ]
 
 
+def test_what_a_run_wrote_into_the_data_folder_itself_is_no_data(tmp_path):
+    data = touch(tmp_path, "Train/Image/a.png", "Train/Mask/a.png", "figures/01_data.png", "cache/x/images.npy")
+    assert find_unused(data) == [data / "cache", data / "figures"]
+    assert find_unused(touch(data, "checkpoints/best.ckpt")) == []
+    assert find_unused(touch(data, "val/a.png")) == [data / "val"]
+
+
 def test_what_lies_too_deep_or_is_called_otherwise_among_cases(tmp_path):
     cases = touch(tmp_path, *(f"{case}/{kind}/1.png" for case in ("a", "b/c/d") for kind in ("images", "masks")))
     assert find_unused(cases) == [cases / "b"]
