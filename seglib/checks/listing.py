@@ -36,6 +36,7 @@ KINDS = {
     "no pairs": Kind("error", False),
     "field of view": Kind("error", False),
     "groups": Kind("error", False),
+    "one group": Kind("error", False),
     "leak across folds": Kind("error", False),
     "in train and test": Kind("warning", True),
     "exact duplicate": Kind("warning", True),

@@ -23,7 +23,7 @@ from seglib.checks.oddities import find_exchanged, find_inverted, find_odd_image
 from seglib.checks.pages import judge_pages
 from seglib.checks.twins import find_leaks, find_twins
 from seglib.data.folds import read_folds
-from seglib.data.groups import find_groups, read_groups
+from seglib.data.groups import GROUPS_NAME, find_groups, join_groups, read_groups
 from seglib.data.samples import pair_samples, read_left_out, tell_extras
 from seglib.data.unseen import find_test_images
 from seglib.errors import InputError, Problem
@@ -32,7 +32,7 @@ from seglib.images.suffixes import split_suffix
 from seglib.submission.files import check_template, find_template
 from seglib.trees.leftovers import find_unused
 from seglib.trees.pairs import is_called_alike
-from seglib.trees.parts import find_test_masks
+from seglib.trees.parts import find_test_masks, find_train
 
 FULL = 0.99  # share of the image from which on a mask counts as full
 
@@ -83,6 +83,7 @@ def inspect_data(data_dir: Path, *, folds: Path | None = None) -> Findings:
             cases, asked["sample_id"], test["thumbnail"][test["image_trouble"].isna()].tolist()
         )
     usable, asked = (_name_groups(table, data_dir) for table in (usable, asked))
+    found += _judge_division(usable, data_dir)
     return Findings(make_table(found, data_dir, images=len(samples)), usable, asked)
 
 
@@ -132,6 +133,20 @@ def _name_groups(samples: pd.DataFrame, data_dir: Path) -> pd.DataFrame:
         return samples if path is None else samples.assign(case=read_groups(path, samples))
     except InputError:
         return samples
+
+
+def _judge_division(usable: pd.DataFrame, data_dir: Path) -> list[Problem]:
+    """That nothing can be held out, as all images that can be used are one, or of one group."""
+    try:
+        if usable.empty or len(set(join_groups(usable, data_dir))) > 1:
+            return []
+    except InputError:  # said of the file already
+        return []
+    fact, cure = "holds 1 image", "add some: at least one trains and one validates"
+    if len(usable) > 1:
+        fact = f"holds {len(usable)} images of one group, which is never divided between training and validation"
+        cure = f"add images of another patient or lesion, or correct {GROUPS_NAME}"
+    return [Problem(find_train(data_dir), "one group", fact, cure)]
 
 
 def _tell_names(samples: pd.DataFrame) -> list[Problem]:

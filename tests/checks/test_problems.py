@@ -1,4 +1,5 @@
 import shutil
+from pathlib import Path
 
 import cv2
 import nibabel
@@ -62,6 +63,18 @@ def test_groups_that_cannot_be_read_are_an_error(copy):
     row = inspect_data(copy).problems.iloc[0]
     assert (row["file"], row["problem"], row["severity"]) == ("groups.csv", "groups", "error")
     assert "gives no group for" in row["fact"]
+
+
+def test_a_set_of_which_nothing_can_be_held_out_is_an_error(copy):
+    samples = list_samples(copy)
+    (copy / "groups.csv").write_text(samples.assign(group="P1")[["sample_id", "group"]].to_csv(index=False))
+    row = inspect_data(copy).problems.iloc[0]
+    assert (row["file"], row["problem"], row["severity"]) == ("Train", "one group", "error")
+    assert f"holds {len(samples)} images of one group" in row["fact"]
+    for path in [*samples["image_path"][1:], *samples["mask_path"][1:], copy / "groups.csv"]:
+        Path(path).unlink()
+    row = inspect_data(copy).problems.iloc[0]
+    assert f"{row['problem']}: {row['fact']}; {row['cure']}".startswith("one group: holds 1 image; add some")
 
 
 def test_cases_in_folders_are_told_of_the_folder_that_holds_them_all(tmp_path):
