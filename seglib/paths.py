@@ -64,8 +64,8 @@ def find_data_dir(data_dir: str | Path | None = None) -> Path:
             Kaggle's inputs.
 
     Raises:
-        InputError: if the named folder is missing or holds no such tree, or if none is found, or several among
-            Kaggle's inputs; the message says what was seen.
+        InputError: if the named folder is missing, holds no such tree or cannot be printed, or if none is found, or
+            several among Kaggle's inputs; the message says what was seen.
     """
     named = data_dir or os.environ.get("SEGLIB_DATA")
     if named:
@@ -118,6 +118,7 @@ def _checked_data_dir(folder: Path) -> Path:
         raise InputError(f"the data folder {folder} does not exist; check its spelling{fetched}")
     if not found.is_dir():
         raise InputError(f"{folder} is no folder; name the one that holds Train/Image, unpacked if it is an archive")
+    _refuse_odd(_absolute(found))
     return _absolute(found)
 
 
@@ -126,12 +127,20 @@ def _absolute(folder: Path) -> Path:
     return Path(os.path.abspath(folder))
 
 
+def _refuse_odd(folder: Path) -> None:
+    """Stop before a path is printed, or kept in a table, that cannot be."""
+    plain = " ".join(str(folder).encode("utf-8", "replace").decode().splitlines())
+    if plain != str(folder):
+        raise InputError(f"{plain} has a name that is no text in UTF-8, or of several lines; rename it")
+
+
 def take_folder(folder: Path) -> Path:
     """``folder`` itself, once it is sure that it is a folder or can be made one.
 
     Raises:
-        InputError: if it, or what it lies in, is a file.
+        InputError: if it, or what it lies in, is a file, or has a name that cannot be printed.
     """
+    _refuse_odd(folder.absolute())
     there = next((place for place in (folder, *folder.absolute().parents) if place.exists()), folder)
     if there.exists() and not there.is_dir():
         raise InputError(f"{there} is a file; name a folder")

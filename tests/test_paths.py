@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from seglib import paths
@@ -112,6 +114,18 @@ def test_a_missing_tree_is_said_in_words(tmp_path, data_dir, words):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=words):
         paths.find_data_dir(data_dir)
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9", b"two\nlines"])
+def test_folders_whose_names_cannot_be_printed_are_refused_before_anything_is_read(tmp_path, name):
+    folder = tmp_path / os.fsdecode(name) / "set"
+    for use in (paths.find_data_dir, paths.take_folder, paths.resolve_output_dir):
+        folder.mkdir(parents=True, exist_ok=True)
+        with pytest.raises(
+            InputError, match=r"(caf\?|two lines)/set has a name that is no text .*; rename it"
+        ) as error:
+            use(folder)
+        assert str(error.value).isprintable()
 
 
 @pytest.mark.parametrize("name", ["Image", "image", "IMAGES", "Images"])
