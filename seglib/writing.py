@@ -16,8 +16,10 @@ def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all: beside its place first, then moved onto it in one step.
 
     Raises:
-        InputError: if the folder it belongs into is not there.
+        InputError: if the folder it belongs into is not there, or it is a folder itself.
     """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name a file to write")
     if not path.parent.is_dir():
         raise InputError(f"{path} cannot be written, as there is no folder {path.parent}; make it or name another")
     with write_whole(path) as part:

@@ -3,6 +3,7 @@ import os
 import pytest
 
 from seglib import writing
+from seglib.errors import InputError
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path):
@@ -12,6 +13,13 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
         writing.write_text(path, "half \ud800")
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["table.csv"]
+
+
+def test_a_folder_that_is_named_instead_of_a_file_is_told_as_such(tmp_path):
+    with pytest.raises(InputError) as error:
+        writing.write_text(tmp_path, "text")
+    assert str(error.value) == f"{tmp_path} is a folder; name a file to write"
+    assert list(tmp_path.iterdir()) == []
 
 
 def write_folder(part):
