@@ -9,7 +9,7 @@ from typing import NamedTuple, NoReturn
 
 from seglib.errors import InputError, Problem
 from seglib.images.dicom import is_unnamed_dicom
-from seglib.images.suffixes import ARRAYS, SUFFIXES, is_image_name, split_suffix
+from seglib.images.suffixes import ARRAYS, PICTURES, SUFFIXES, is_image_name, split_suffix
 
 # images of formats that nobody here reads; other files, such as notes and Thumbs.db, are passed over
 UNREAD = (".heic", ".avif", ".svs", ".npz", ".mat", ".gz", ".mha", ".mhd", ".nrrd")
@@ -76,6 +76,18 @@ def name_files(folder: Path, names: Iterable[str], *, call: Callable[[str], str]
             cure = "save it as PNG, or move it out of this folder"
             problems.append(Problem(folder / name, "unread format", "is in a format that is not read", cure))
     return Files(folder, found, problems)
+
+
+def drop_arrays(names: Iterable[str]) -> list[str]:
+    """Files without the arrays that lie beside a picture of their name, so that these change nothing that folders tell.
+
+    Example:
+        >>> drop_arrays(["a.npy", "a.png", "b.npy", "c/a.nii.gz"])
+        ['a.png', 'b.npy', 'c/a.nii.gz']
+    """
+    parts = {name: split_suffix(name) for name in names}
+    pictures = {stem for stem, suffix in parts.values() if suffix.lower() in PICTURES}
+    return [name for name, (stem, suffix) in parts.items() if suffix.lower() not in ARRAYS or stem not in pictures]
 
 
 def holds_images(folder: Path) -> bool:

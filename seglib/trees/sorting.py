@@ -1,7 +1,7 @@
 """Folders -> the image files below them by their stems, images apart from masks."""
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -9,7 +9,7 @@ from seglib.errors import InputError
 from seglib.images.suffixes import is_image_name, split_suffix
 from seglib.paths import find_folder, find_part
 from seglib.trees import worded
-from seglib.trees.files import Files, drop_kinds, find_kind, list_files, name_files, walk
+from seglib.trees.files import Files, drop_arrays, drop_kinds, find_kind, list_files, name_files, walk
 from seglib.trees.names import MASK_BESIDE, find_beside
 from seglib.trees.parts import TEST, find_test, find_train_masks
 from seglib.trees.words import lies_among_masks, tells_images, tells_masks, tells_test, tells_train
@@ -49,7 +49,7 @@ def list_part(part: Path, left_out: Collection[Path] = (), *, data_dir: Path | N
             _refuse_test(images)
         return Part(images, list_files(mask_dir, left_out))
     whole = image_dir or part
-    names = list(_walk(whole, left_out, data_dir))
+    names = _list_names(whole, left_out, data_dir)
     kinds = [find_kind(name) for name in names]
     of_images = "image" if "image" in kinds else ""
     images = [name for name, kind in zip(names, kinds, strict=True) if kind == of_images]
@@ -111,14 +111,14 @@ def _list_beside(part: Path, left_out: Collection[Path], *, data_dir: Path | Non
 
 def list_worded(part: Path, left_out: Collection[Path] = (), *, data_dir: Path | None) -> list[str]:
     """The names of all image files below a part, of whatever kind; the arguments are those of `list_part`."""
-    names = [name for name in _walk(part, left_out, data_dir) if is_image_name(name)]
+    names = [name for name in _list_names(part, left_out, data_dir) if is_image_name(name)]
     return worded.drop_tests(names) if part == data_dir else names
 
 
-def _walk(folder: Path, left_out: Collection[Path], data_dir: Path | None) -> Iterator[str]:
+def _list_names(folder: Path, left_out: Collection[Path], data_dir: Path | None) -> list[str]:
     """The files below a folder; of the data folder itself those not deep in it, without its test images."""
     test, depth = (find_test(folder), DEPTH) if folder == data_dir else (None, None)
-    return walk(folder, left_out, skip=lambda place: place == str(test), depth=depth)
+    return drop_arrays(walk(folder, left_out, skip=lambda place: place == str(test), depth=depth))
 
 
 def refuse_truth(part: Path, found: Part) -> None:

@@ -411,6 +411,22 @@ def test_several_arrays_beside_a_picture_of_their_name_are_all_passed_over(tmp_p
     assert [problem.problem for problem in pair_samples(tmp_path)[1]] == ["same name"]
 
 
+@pytest.mark.parametrize(
+    ("images", "masks"),
+    [
+        (["stare-images/a.png", "stare-images/b.png"], ["stare labels/a.png", "stare labels/b.png"]),
+        (["Train/images/a.png", "Train/images/b.png"], ["Train/gt 1/a.png", "Train/gt 1/b.png"]),
+        (["1/images/a.png", "2/images/b.png"], ["1/masks/x.png", "2/masks/y.png"]),
+        (["case 1/a.png", "case 2/b.png"], ["case 1/a_mask.png", "case 2/b_mask.png"]),
+    ],
+)
+def test_arrays_beside_pictures_of_their_names_change_nothing(tmp_path, images, masks):
+    samples = list_samples(touch(tmp_path, *images, *masks))
+    assert samples["image_path"].tolist() == [str(tmp_path / image) for image in images]
+    arrays = [image.replace(".png", ending) for image in images for ending in (".npy", ".NII.gz")]
+    assert list_samples(touch(tmp_path, *arrays)).equals(samples)
+
+
 def test_names_in_two_forms_of_unicode_are_one_and_those_that_are_no_text_are_named(tmp_path):
     touch(tmp_path, "Train/Image/gr\u00f6\u00dfe.png", "Train/Mask/gro\u0308\u00dfe.png")
     touch(tmp_path, "Train/Image/b.png", "Train/Mask/b.png", "Train/Image/two\nlines.png", "Train/Mask/a\nb.txt")
