@@ -65,7 +65,7 @@ def list_images(folder: Path) -> pd.DataFrame:
     """
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}; name the one that holds the images")
-    images = name_files(folder, sorted(os.listdir(folder)))
+    images = name_files(folder, walk(folder, depth=0))
     if images.problems:
         raise InputError(images.problems[0].sentence)
     if not images.names:

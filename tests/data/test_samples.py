@@ -300,6 +300,7 @@ def test_the_images_of_any_folder_are_those_directly_inside(tmp_path):
         (tmp_path / name).touch()
     (tmp_path / "deeper").mkdir()
     (tmp_path / "deeper" / "c.png").touch()
+    (tmp_path / "folder.png").mkdir()
     images = list_images(tmp_path)
     assert images["sample_id"].tolist() == ["a", "b"]
     assert images["image_path"].tolist() == [f"{tmp_path}/a.tif", f"{tmp_path}/b.JPG"]
