@@ -119,7 +119,7 @@ def _refuse_inside(out: Path, images: Path) -> None:
 def _write_masks(masks: Iterable[tuple[str, np.ndarray]], out: Path) -> dict[str, bool]:
     """Write all of them or none; whether it is square, of each image whose mask is not empty."""
     square: dict[str, bool] = {}
-    with write_whole(out) as part:
+    with write_whole(out.resolve()) as part:  # a folder cannot be moved onto a link to one
         part.mkdir(parents=True)
         for name, mask in masks:
             (part / f"{name}.png").write_bytes(cv2.imencode(".png", 255 * mask)[1].tobytes())

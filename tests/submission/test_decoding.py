@@ -72,6 +72,15 @@ def test_few_masks_wait_to_be_written_however_slow_the_disk_is(images, tmp_path,
     assert waiting[0] <= 2 * os.cpu_count() + 1
 
 
+def test_masks_may_be_written_into_an_empty_folder_that_a_link_leads_to(images, tmp_path):
+    table = write(tmp_path / "t.csv", [(name, encode_rle(mask)) for name, mask in MASKS.items()])
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "Mask").symlink_to(tmp_path / "disk")
+    decode_masks(table, images, tmp_path / "Mask")
+    assert (tmp_path / "Mask").is_symlink()
+    assert sorted(path.name for path in (tmp_path / "disk").iterdir()) == ["a.png", "b.png", "c.png"]
+
+
 @pytest.mark.parametrize("nothing", ["", " -1", "nan"])
 def test_rows_of_one_image_are_joined_and_a_word_for_nothing_is_none(images, tmp_path, nothing):
     one, two = disc(10, 10), disc(14, 12)  # which overlap
