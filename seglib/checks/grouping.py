@@ -27,13 +27,14 @@ def judge_groups(
         test: table of `facts.inspect_images`.
         cases: of ``train``; None where none were found.
     """
+    path = None
     try:
         path = find_groups(data_dir)
         if path is None:
             return [*_tell_cases(cases, _find_folder(train)), *_tell_known(train, test, cases)] if cases else []
         return _tell_shared(path, samples, test)
     except InputError as error:
-        return [Problem.of_error(data_dir / "groups.csv", "groups", error)]
+        return [Problem.of_error(path or data_dir, "groups", error)]
 
 
 def _tell_cases(cases: Cases, folder: Path) -> list[Problem]:

@@ -62,7 +62,14 @@ def test_groups_that_cannot_be_read_are_an_error(copy):
     (copy / "groups.csv").write_text("sample_id,group\nnobody,1\n")
     row = inspect_data(copy).problems.iloc[0]
     assert (row["file"], row["problem"], row["severity"]) == ("groups.csv", "groups", "error")
-    assert "gives no group for" in row["fact"]
+    assert row["fact"].startswith("gives no group for")
+    (copy / "groups.csv").rename(copy / "Groups.CSV")
+    row = inspect_data(copy).problems.iloc[0]
+    assert row["file"] == "Groups.CSV"
+    assert row["fact"].startswith("gives no group for")
+    (copy / "groups.csv").touch()
+    row = inspect_data(copy).problems.iloc[0]
+    assert (row["file"], row["fact"]) == (".", "holds Groups.CSV and groups.csv, which mean the same")
 
 
 def test_a_set_of_which_nothing_can_be_held_out_is_an_error(copy):
