@@ -78,14 +78,14 @@ def describe_formats(train: Path, names: Sequence[str]) -> str:
         train: the folder of the training images.
         names: of the images in it, relative to it.
     """
-    images = {os.path.basename(name).split(".")[0] for name in names}
+    images = {split_suffix(os.path.basename(name))[0] for name in names}
     images |= {re.sub(r"[ _-]\d+$", "", image) for image in images}
     found: dict[str, list[str]] = {}
     for name in walk(train, skip=is_ours, depth=2 * DEPTH):
-        stem, *endings = os.path.basename(name).split(".")
+        stem, suffix = split_suffix(os.path.basename(name))
         called = stem in images
         among_masks = any(find_word(folder) == "mask" for folder in name.split(os.sep)[:-1])
-        if (called or among_masks) and (kind := FORMATS.get((endings or [""])[0].lower())):
+        if (called or among_masks) and (kind := FORMATS.get(suffix.lower()[1:].partition(".")[0])):
             found.setdefault(kind, []).append(name)
     if not found:
         return ""

@@ -47,6 +47,7 @@ UNREAD = {  # what is said; then files
         *("a/b.jpg", "a/b.json", "a/c.jpg", "a/c.JSON", "a/c.csv", "notes.xml"),
     ],
     "1.xml, which are not read": ["1_1.jpg", "1_2.jpg", "1.xml"],
+    "a.1.json, which are not read": ["a.1.jpg", "a.1.json", "a.2.jpg", "a.2.json"],
     "seem to be MATLAB files": ["Images/1.png", "Labels/1.mat", "Images/2.png", "Labels/2.mat"],
     "a.mha, which are not read; make images of them, and of those to train on": [
         *("imagesTr/a.mha", "labelsTr/a.mha", "imagesTr/b.mha"),
