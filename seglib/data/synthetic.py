@@ -165,6 +165,7 @@ def _already_holds(folder: Path, arguments: dict[str, int]) -> bool:
 
 def _write_at_once(folder: Path, arguments: dict[str, int]) -> None:
     """Write beside ``folder``, then rename: a run that is cut off leaves no half a set behind."""
+    folder = folder.resolve() if folder.is_symlink() else folder  # a link itself is no folder to be replaced
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as parent:

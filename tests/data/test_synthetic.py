@@ -232,6 +232,14 @@ def test_an_empty_folder_is_used(tmp_path):
     assert (write_phantoms(tmp_path / "set", train=1, test=1) / "Train" / "Image" / "train_0000.jpg").is_file()
 
 
+def test_an_empty_folder_that_a_link_leads_to_is_used(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "set").symlink_to(tmp_path / "disk")
+    assert write_phantoms(tmp_path / "set", train=1, test=0) == tmp_path / "set"
+    assert (tmp_path / "set").is_symlink()
+    assert len(list((tmp_path / "disk" / "Train" / "Image").iterdir())) == 1
+
+
 @pytest.mark.parametrize("content", [None, "", "not json", "[]", "{}"])
 def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path, content):
     (tmp_path / "precious.txt").write_text("keep me")
