@@ -161,7 +161,7 @@ def _connect(scheduler: str | None, workers: int | None, stack: contextlib.ExitS
         return Client(stack.enter_context(_start_cluster(workers)), set_as_default=False)
     try:
         return Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:  # the last of TLS without keys
         raise InputError(f"no scheduler answers at {scheduler} ({error}); check its address") from None
 
 

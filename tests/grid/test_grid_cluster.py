@@ -82,7 +82,7 @@ def test_each_worker_is_pinned_to_one_of_the_gpus_that_we_may_use(monkeypatch):
     assert cluster.pin_worker(0, []) == {}
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:9", "nothing://127.0.0.1:9"])
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "nothing://127.0.0.1:9", "tls://127.0.0.1:9"])
 def test_an_address_without_a_scheduler_is_named(command, monkeypatch, address):
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
     with pytest.raises(InputError, match=f"no scheduler answers at {address}"):
