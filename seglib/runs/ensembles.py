@@ -115,8 +115,11 @@ def _are_folds(runs: Sequence[Path], configs: Sequence[Config]) -> bool:
 
 def _read_division(run: Path) -> pd.Series:
     """The fold of each sample."""
-    folds = pd.read_csv(run / "folds.csv", dtype={"sample_id": str}, keep_default_na=False)
-    return folds.set_index("sample_id")["fold"].sort_index()
+    try:
+        folds = pd.read_csv(run / "folds.csv", dtype={"sample_id": str, "fold": int}, keep_default_na=False)
+        return folds.set_index("sample_id")["fold"].sort_index()
+    except (ValueError, KeyError):
+        raise InputError(f"{run / 'folds.csv'} is not a table of sample_id and fold; run {run} again") from None
 
 
 def _count_folds(manifest: dict[str, Any], count: int) -> dict[str, Any]:

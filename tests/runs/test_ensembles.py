@@ -60,7 +60,11 @@ def test_runs_that_cannot_be_averaged_are_refused(tmp_path, case):
 
 @pytest.mark.parametrize(
     ("broken", "said"),
-    [("history.csv", "history.csv cannot be read; run the notebooks"), ("manifest.json", "manifest")],
+    [
+        ("history.csv", "history.csv cannot be read; run the notebooks"),
+        ("manifest.json", "manifest"),
+        ("folds.csv", "folds.csv is not a table of sample_id and fold; run .* again"),
+    ],
 )
 def test_a_run_that_cannot_be_read_is_refused_before_anything_is_written(tmp_path, broken, said):
     runs = [make_run(tmp_path / "a"), make_run(tmp_path / "b")]
