@@ -171,6 +171,8 @@ def _call_alone(names: Iterable[str]) -> Callable[[str], str]:
     def call(name: str) -> str:
         folder, plain = os.path.dirname(name), drop_kinds(name)
         case = os.path.dirname(plain)
-        return case + split_suffix(name)[1] if case != folder and cases[folder] == 1 else plain
+        ending = split_suffix(name)[1]
+        ending = ending if ending.strip(".0123456789") else ""  # digits are none: DICOM files of hospitals end so
+        return case + ending if case != folder and cases[folder] == 1 else plain
 
     return call

@@ -427,6 +427,16 @@ def test_arrays_beside_pictures_of_their_names_change_nothing(tmp_path, images, 
     assert list_samples(touch(tmp_path, *arrays)).equals(samples)
 
 
+@pytest.mark.parametrize("name", ["IM0001", "1.2.840.17"])
+def test_a_dicom_file_without_an_ending_is_called_after_its_case_too(tmp_path, name):
+    for case in ("P1", "P2"):
+        touch(tmp_path, f"{case}/images/{name}", f"{case}/masks/{case}.png")
+        (tmp_path / case / "images" / name).write_bytes(bytes(128) + b"DICM")
+    samples, problems = pair_samples(tmp_path)
+    assert samples["sample_id"].tolist() == ["P1", "P2"]
+    assert problems == []
+
+
 def test_names_in_two_forms_of_unicode_are_one_and_those_that_are_no_text_are_named(tmp_path):
     touch(tmp_path, "Train/Image/gr\u00f6\u00dfe.png", "Train/Mask/gro\u0308\u00dfe.png")
     touch(tmp_path, "Train/Image/b.png", "Train/Mask/b.png", "Train/Image/two\nlines.png", "Train/Mask/a\nb.txt")
