@@ -12,8 +12,8 @@ from seglib.trees.files import walk
 from seglib.trees.parts import TEST, find_test, find_train, find_train_folder, find_train_masks
 from seglib.trees.sorting import DEPTH, Part, list_part
 
-# what tells the folder of predictions or of a run, each all of it: data sets have manifests and folds too
-OUR_FILES = ((".predictions",), ("figures", "checkpoints"), ("manifest.json", "folds.csv"))
+# what tells the folder of predictions, of a run or of caches, each all of it: data sets have manifests and folds too
+OUR_FILES = ((".predictions",), ("figures", "checkpoints"), ("manifest.json", "folds.csv"), ("known_files.csv",))
 OUR_FOLDERS = ("figures", "cache")  # of a run, with pictures and arrays; it may be the data folder itself
 
 
@@ -69,7 +69,7 @@ def _list_deep(data_dir: Path) -> list[Path]:
 
 
 def is_ours(folder: str | Path) -> bool:
-    """Whether a folder is that of a run or of predictions, whose pictures are no data."""
+    """Whether a folder is that of a run, of predictions or of caches, whose pictures and arrays are no data."""
     return any(all(os.path.exists(os.path.join(folder, name)) for name in names) for names in OUR_FILES)
 
 

@@ -3,8 +3,12 @@
 import pytest
 from empty_files import touch
 
-from seglib.data.samples import pair_samples, read_left_out
+from seglib.batches.cache import build_cache
+from seglib.data import fingerprints
+from seglib.data.samples import list_samples, pair_samples, read_left_out
+from seglib.data.synthetic import write_phantoms
 from seglib.errors import InputError
+from seglib.images.reading import Scale
 from seglib.trees.leftovers import count_images, find_unused
 
 
@@ -49,6 +53,15 @@ def test_what_a_run_wrote_into_the_data_folder_itself_is_no_data(tmp_path):
     assert find_unused(data) == [data / "cache", data / "figures"]
     assert find_unused(touch(data, "checkpoints/best.ckpt")) == []
     assert find_unused(touch(data, "val/a.png")) == [data / "val"]
+
+
+def test_a_cache_that_runs_share_is_no_data(tmp_path, monkeypatch):
+    monkeypatch.setattr(fingerprints, "SETTLED", 0)  # else what was just written is not kept as known
+    data = write_phantoms(tmp_path / "set", train=2, test=0)
+    build_cache(list_samples(data), data / "cache", size=32, channels=3, scale=Scale(0, 255))
+    assert len(list((data / "cache").glob("*/images.npy"))) == 1
+    assert count_images(data / "cache") == 0
+    assert find_unused(data) == []
 
 
 def test_what_lies_too_deep_or_is_called_otherwise_among_cases(tmp_path):
