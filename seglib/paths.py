@@ -175,6 +175,12 @@ def shorten(path: Path) -> str:
     return os.path.relpath(path, root) if path.is_relative_to(root.parent) else str(path)
 
 
+def lengthen(text: str) -> str | Path:
+    """The folder that `shorten` was given, wherever this process works; the text itself where there is no such one."""
+    place = Path(os.path.normpath(find_project_root(Path(__file__).parent) / text))
+    return place if place.is_dir() else text
+
+
 def find_cache_dir(output_dir: Path) -> Path:
     """Where decoded images are kept: ``SEGLIB_CACHE``, to share them between runs, or a folder of the run.
 

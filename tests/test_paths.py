@@ -163,6 +163,10 @@ def test_paths_near_the_project_are_written_as_seen_from_it(tmp_path, monkeypatc
     assert paths.shorten(root / "outputs" / "run") == "outputs/run"
     assert paths.shorten(root.parent / "shared" / "set") == "../shared/set"
     assert paths.shorten(tmp_path / "elsewhere") == str(tmp_path / "elsewhere")
+    for folder in (root / "data", root.parent / "shared", tmp_path):
+        folder.mkdir(parents=True, exist_ok=True)
+        assert paths.lengthen(paths.shorten(folder)) == folder
+    assert paths.lengthen("nowhere/at/all") == "nowhere/at/all"
 
 
 def test_the_cache_can_be_shared_between_runs(tmp_path, monkeypatch):

@@ -88,7 +88,7 @@ def ensemble(arguments: argparse.Namespace) -> None:
     plan = ensembles.plan_ensemble([Path(run).absolute() for run in arguments.runs], output_dir)
     first = plan.first
     facts = {name: first[name] for name in ("preset", "settings", "data_hash")}
-    data_dir = paths.find_data_dir(sets.fetch_if_named(arguments.data or first["data_dir"]))
+    data_dir = paths.find_data_dir(sets.fetch_if_named(arguments.data) or paths.lengthen(first["data_dir"]))
     outputs.refuse_among_data(output_dir, data_dir)
     with_test = _look_for_test(data_dir)
     names = notebooks.choose_notebooks("03,04,05" if with_test else "03,04")

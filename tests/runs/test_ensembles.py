@@ -1,8 +1,12 @@
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
+import seglib
+from seglib import paths
+from seglib.cli import main
 from seglib.errors import InputError
 from seglib.runs.ensembles import plan_ensemble, write_ensemble
 
@@ -72,6 +76,14 @@ def test_a_run_that_cannot_be_read_is_refused_before_anything_is_written(tmp_pat
     with pytest.raises(InputError, match=said):
         plan_ensemble(runs, tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_the_data_of_the_first_run_is_found_from_another_working_directory(tmp_path, monkeypatch, capsys):
+    folder = Path(seglib.__file__).parents[1] / "notebooks"
+    runs = [str(make_run(tmp_path / name, data_dir=paths.shorten(folder))) for name in "ab"]
+    monkeypatch.chdir(tmp_path)
+    assert main(["ensemble", *runs, "--out", "all"]) == 2
+    assert f"{folder} holds no Train/Image" in capsys.readouterr().err
 
 
 def test_an_ensemble_replaces_nothing_that_is_not_its_own(tmp_path):
