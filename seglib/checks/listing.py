@@ -12,6 +12,7 @@ from seglib.data.samples import pair_samples, tabulate_left_out
 from seglib.data.unseen import find_test_images
 from seglib.errors import Problem
 from seglib.images.mask_files import split_files
+from seglib.images.suffixes import ARRAYS, PICTURES, split_suffix
 
 SEVERITIES = ("error", "warning", "note")  # stops a run; look at it; how the set is
 
@@ -105,8 +106,9 @@ def list_left_out(table: pd.DataFrame, data_dir: Path) -> pd.DataFrame:
     Those that such a file of the folder names already stay in the list: they were passed over, so nothing was found in
     them.
 
-    An image goes with all files of its mask. Test images stay: a submission needs them all. A note is no reason, nor is
-    what only asks for a look (a mask at the border, say).
+    An image goes with all files of its mask, and a picture with arrays of its name beside it, which would be taken in
+    its place. Test images stay: a submission needs them all. A note is no reason, nor is what only asks for a look (a
+    mask at the border, say).
 
     Args:
         table: of `make_table`.
@@ -125,8 +127,15 @@ def list_left_out(table: pd.DataFrame, data_dir: Path) -> pd.DataFrame:
     for row in table[table["severity"] != "note"].itertuples():
         if KINDS[row.problem].left_out and row.file not in needed:
             for file in together.get(row.file, [row.file]):
-                reasons.setdefault(file, row.problem)
+                reasons |= {name: row.problem for name in _list_same(file, data_dir) if name not in reasons}
     return pd.DataFrame(sorted(reasons.items()), columns=["file", "problem"], dtype=str)
+
+
+def _list_same(file: str, data_dir: Path) -> list[str]:
+    """A file, relative to the data folder, and if it is a picture the arrays that are passed over for its sake."""
+    stem, suffix = split_suffix(file)
+    arrays = [stem + ending for ending in ARRAYS] if suffix.lower() in PICTURES else []
+    return [file, *(name for name in arrays if (data_dir / name).exists())]
 
 
 def describe_problems(table: pd.DataFrame) -> str:

@@ -1,5 +1,7 @@
 import shutil
+from pathlib import Path
 
+import numpy as np
 import pytest
 from faults import plant_faults, rows_of, write
 
@@ -39,6 +41,19 @@ def test_an_image_goes_with_its_mask_and_what_needs_only_a_look_stays(copy):
     assert left_out["problem"].tolist() == ["empty file"] * 2
     assert sorted(file.split("/")[1] for file in left_out["file"]) == ["Image", "Mask"]
     assert all(stem in file for file in left_out["file"])
+
+
+def test_an_array_does_not_take_the_place_of_a_picture_that_is_left_out(copy):
+    image = Path(list_samples(copy)["image_path"][3])
+    image.write_bytes(b"")
+    np.save(image.with_suffix(".npy"), np.zeros((40, 40), np.uint8))
+    list_left_out(inspect_data(copy).problems, copy).to_csv(copy / "leave_out.csv", index=False)
+    assert not (inspect_data(copy).problems["severity"] == "error").any()
+    assert image.stem not in list_samples(copy)["sample_id"].tolist()
+    (copy / "leave_out.csv").unlink()
+    image.rename(image.with_suffix(".nii"))  # of two arrays one is kept
+    left_out = list_left_out(inspect_data(copy).problems, copy)
+    assert left_out[left_out["problem"] == "same name"]["file"].tolist() == [f"Train/Image/{image.stem}.npy"]
 
 
 def test_test_images_are_never_left_out(copy):
