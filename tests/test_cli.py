@@ -18,6 +18,7 @@ from seglib.commands.runs import check_data
 from seglib.data import synthetic
 from seglib.data.references import list_masks
 from seglib.images.masks import read_mask
+from seglib.images.reading import read_image
 from seglib.models.networks import build_model
 from seglib.prediction.rules import MaskRules
 from seglib.submission.files import write_submission
@@ -453,6 +454,15 @@ def test_images_that_cannot_be_read_are_counted_when_the_others_are_done(copy, r
     assert "1 of 5 images cannot be read and have no mask, listed in" in sentence
     assert sentence.endswith("unreadable.csv; mend or remove them and run the same again")
     assert len(list((tmp_path / "out").glob("*.png"))) == 4
+
+
+def test_images_in_another_unit_than_the_training_had_are_told(phantoms, run, tmp_path, capsys):
+    (tmp_path / "floats").mkdir()
+    for path in (phantoms / "Test" / "Image").iterdir():
+        np.save(tmp_path / "floats" / f"{path.stem}.npy", read_image(path, channels=3) / np.float32(255))
+    assert main(["predict", str(run), str(tmp_path / "floats"), "--out", str(tmp_path / "out")]) == 0
+    first, *_ = capsys.readouterr().out.splitlines()
+    assert "where the training images have 0 for black and 255 for white, and most others do so too; save them" in first
 
 
 def test_a_process_that_leaves_images_to_others_says_so(phantoms, run, tmp_path, capsys, monkeypatch):

@@ -49,6 +49,7 @@ KINDS = {
     "near-duplicate": Kind("warning", False),
     "label read as background": Kind("warning", False),
     "read unlike the others": Kind("warning", False),
+    "other unit": Kind("warning", False),
     "several pages": Kind("warning", False),
     "several classes": Kind("warning", False),
     "more than two values": Kind("warning", False),

@@ -22,6 +22,7 @@ from seglib.checks.listing import make_table
 from seglib.checks.oddities import find_exchanged, find_inverted, find_odd_images
 from seglib.checks.pages import judge_pages
 from seglib.checks.twins import find_leaks, find_twins
+from seglib.checks.units import judge_units
 from seglib.data.folds import read_folds
 from seglib.data.groups import GROUPS_NAME, find_groups, join_groups, read_groups
 from seglib.data.samples import pair_samples, read_left_out, tell_extras
@@ -70,6 +71,7 @@ def inspect_data(data_dir: Path, *, folds: Path | None = None) -> Findings:
         *_tell_names(samples),
         *_tell_several(samples),
         *judge_pages(samples, images),
+        *judge_units(images, scale),
         *find_field_of_view(train, unused),
         *_tell_unused(unused, data_dir),
         *tell_extras(data_dir),

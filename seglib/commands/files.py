@@ -13,8 +13,9 @@ MUCH_BETTER = 0.2  # of the mean Dice in the other direction
 
 def predict(arguments: argparse.Namespace) -> None:
     """Masks for a folder of any images."""
-    from seglib.checks import outputs
+    from seglib.checks import outputs, units
     from seglib.data import unseen
+    from seglib.images import reading
     from seglib.machine import ranks
     from seglib.models import checkpoints
     from seglib.prediction import folders, rules
@@ -31,8 +32,12 @@ def predict(arguments: argparse.Namespace) -> None:
     images, masks = unseen.list_images_below(source, out)
     if masks:
         print(f"{masks} masks in {source} are passed over", flush=True)
+    members = checkpoints.load_members(run)
+    config = members[0][1]
+    for problem in units.judge_units(images, reading.Scale(config.black, config.white)) if rank.index == 0 else []:
+        print(problem.sentence, flush=True)
     found = folders.predict_images(
-        checkpoints.load_members(run),
+        members,
         rules.read_rules(run / "masks.json"),
         images,
         out,

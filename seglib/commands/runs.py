@@ -138,7 +138,7 @@ def _look_for_test(data_dir: Path, only: str | None = None) -> bool:
 
 def check_data(data_dir: Path, *, with_test: bool) -> "pd.DataFrame":
     """The training samples, after everything that will be read was read once; stops at what cannot work."""
-    from seglib.checks import facts, fields, labels, pages
+    from seglib.checks import facts, fields, labels, pages, units
     from seglib.data import samples, unseen
     from seglib.submission import files
     from seglib.trees import leftovers
@@ -162,6 +162,8 @@ def check_data(data_dir: Path, *, with_test: bool) -> "pd.DataFrame":
     for problem in [*labels.judge_labels(measured), *pages.judge_pages(train, test)]:
         print(problem.sentence)
     if test is not None:
+        for problem in units.judge_units(test, scale):
+            print(problem.sentence)
         facts.measure_test_images(test, scale=scale)
     print(f"{data_dir}: {len(train)} training images" + (f", {len(test)} test images" if test is not None else ""))
     return train
