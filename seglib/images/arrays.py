@@ -4,6 +4,7 @@ import gzip
 import io
 import math
 import os
+import threading
 from collections.abc import Sequence
 from functools import cache
 from types import ModuleType
@@ -15,6 +16,7 @@ NIFTI_HEAD = 544  # bytes that hold the header of either version of NIfTI
 LATEST = 1 << 26  # byte at which the pixels of a NIfTI file begin at most: a damaged number must not fill the memory
 CHANNELS = (1, 3, 4)  # gray, RGB, RGB and alpha
 COLOURS = ("R", "G", "B", "A")  # the parts of a coloured value in NIfTI
+_PARSING = threading.Lock()  # NumPy parses headers as Python, which of two threads at once fails by chance before 3.12
 
 
 def read_numpy_header(file: BinaryIO) -> tuple[tuple[int, int], str]:
@@ -29,11 +31,7 @@ def read_numpy_header(file: BinaryIO) -> tuple[tuple[int, int], str]:
     Raises:
         ValueError: the array is no image of at most four channels, or not of real numbers; or the file is cut short.
     """
-    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    version = np.lib.format.read_magic(file)
-    if version not in read:
-        raise ValueError("its numbers have names")
-    shape, _, dtype = read[version](file)
+    shape, _, dtype = _read_numpy(file)
     sample = _choose_sample(dtype)
     if file.tell() + math.prod(shape) * dtype.itemsize > os.fstat(file.fileno()).st_size:
         raise ValueError("it is cut short")
@@ -51,11 +49,22 @@ def decode_numpy(file: BinaryIO) -> np.ndarray:
         (H, W, C).
     """
     file.seek(0)
-    values = np.load(file, allow_pickle=False)
+    shape, by_columns, dtype = _read_numpy(file)
+    values = np.fromfile(file, dtype, math.prod(shape)).reshape(shape, order="F" if by_columns else "C")
     height, width, channels = _shape_picture(values.shape)
     if values.ndim == 3 and values.shape != (height, width, channels):
         values = np.moveaxis(values, 0, 2)
     return values.reshape(height, width, channels)
+
+
+def _read_numpy(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """The header of a file of NumPy, up to the values: shape, whether columns come first, type of a value."""
+    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    version = np.lib.format.read_magic(file)
+    if version not in read:
+        raise ValueError("its numbers have names")
+    with _PARSING:
+        return read[version](file)
 
 
 def _shape_picture(shape: Sequence[int]) -> tuple[int, int, int]:

@@ -1,5 +1,6 @@
 import gzip
 import struct
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import nibabel
@@ -209,6 +210,26 @@ def test_an_array_larger_than_the_limit_is_refused_by_its_header(tmp_path):
     np.lib.format.open_memmap(tmp_path / "a.npy", "w+", np.uint8, (20_001, 20_001)).flush()  # a file of holes
     with pytest.raises(InputError, match=r"it has 400 megapixels"):
         read_image(tmp_path / "a.npy", channels=1)
+
+
+def test_headers_of_numpy_are_parsed_by_one_thread_at_a_time(tmp_path, monkeypatch):
+    # ast.parse of CPython 3.11 may raise "SystemError: AST constructor recursion depth mismatch" where two do so
+    parse, busy, seen = np.lib.format.read_array_header_1_0, [], []
+
+    def parse_slowly(file):
+        busy.append(file)
+        time.sleep(0.01)
+        seen.append(len(busy))
+        busy.remove(file)
+        return parse(file)
+
+    monkeypatch.setattr(np.lib.format, "read_array_header_1_0", parse_slowly)
+    paths = [make_numpy(tmp_path / f"{number}.npy", noise((3, 4), seed=number)) for number in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(read_mask, paths))
+        list(pool.map(image_size, paths))
+    assert set(seen) == {1}
+    assert len(seen) == 24  # read_mask looks at the header before it decodes
 
 
 def test_several_threads_read_at_once(tmp_path):
