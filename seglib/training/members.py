@@ -52,7 +52,9 @@ def fit_members(
     refuse_other_run(output_dir, config)
     found, rank, count = folds["fold"].nunique(), find_rank(), count_devices(config)
     if config.folds not in {1, found}:
-        raise InputError(f"the samples are in {found} folds, not {config.folds}; set folds={found}, or start a new run")
+        raise InputError(
+            f"the samples are in {found} folds, not {config.folds}; set folds={found} in a new output folder"
+        )
     if rank.count < count or is_leading():
         make_loaders(*split_samples(samples, folds, config.fold), config, cache_dir)  # the images are decoded once
         _start_ranks(Order(samples, folds, config, output_dir, cache_dir), count)

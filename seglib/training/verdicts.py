@@ -195,7 +195,9 @@ def _find_nothing(curves: _Curves) -> Verdict | None:
     if min(lowest, end) < (1 - NOTHING) * first or dice >= 0.5:
         return None
     sentence = f"Learns nothing: the training loss stays at {end:.3g}, where it began, and the Dice is {dice:.3f}."
-    advice = "Try learning_rate ten times lower and ten times higher, or norm=batch; look at the masks in 01_eda."
+    advice = (
+        "Try a tenth of learning_rate and ten times it, or norm=batch in a plain U-Net; look at the masks in 01_eda."
+    )
     return Verdict("learns nothing", sentence, advice, {"first": first, "end": end, "dice": dice})
 
 
