@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -42,12 +42,23 @@ def find_scale(samples: pd.DataFrame) -> Scale:
     Raises:
         InputError: floats of at most 1 are mixed with whole numbers.
     """
-    pairs = list(zip(samples["image_path"], samples["mask_path"], strict=True))
-    found = [values for values in map_on_cores(_find_values, pairs) if values is not None]
-    return choose_scale(found, Path(pairs[0][0]).parent if pairs else Path())
+    paths = samples["image_path"].tolist()
+    found = [values for values in find_values(paths, samples["mask_path"]) if values is not None]
+    return choose_scale(found, Path(paths[0]).parent if paths else Path())
 
 
-def _find_values(pair: tuple[str, str]) -> Values | None:
+def find_values(paths: Sequence[str], mask_paths: Iterable[str] | None = None) -> Iterator[Values | None]:
+    """What `scales.measure_values` says of each file; None also where it cannot be read.
+
+    Args:
+        paths: image files.
+        mask_paths: their masks, as for `scales.measure_values`; None: there are none.
+    """
+    masks = [None] * len(paths) if mask_paths is None else mask_paths
+    return map_on_cores(_find_values, zip(paths, masks, strict=True))
+
+
+def _find_values(pair: tuple[str, str | None]) -> Values | None:
     try:
         return measure_values(*pair)
     except InputError:  # said by whoever looks at the file itself

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from seglib.checks.facts import find_values
 from seglib.data.samples import spread_samples
-from seglib.errors import InputError, Problem
+from seglib.errors import Problem
 from seglib.images.reading import Scale
-from seglib.images.scales import Values, measure_values
-from seglib.machine.ahead import map_on_cores
+from seglib.images.scales import Values
 
 LOOKED_AT = 20
 BEYOND = 4  # times the range from black to white, that values reach in no image like those of the training
@@ -27,7 +27,7 @@ def judge_units(images: pd.DataFrame, scale: Scale) -> list[Problem]:
         A problem of the first of them; none if there are fewer of them than others.
     """
     paths = spread_samples(images, LOOKED_AT)["image_path"].tolist()
-    found = dict(zip(paths, map_on_cores(_find_values, paths), strict=True))
+    found = dict(zip(paths, find_values(paths), strict=True))
     strange = [path for path, values in found.items() if values is not None and _is_strange(values, scale)]
     if 2 * len(strange) <= len(paths):
         return []
@@ -42,10 +42,3 @@ def judge_units(images: pd.DataFrame, scale: Scale) -> list[Problem]:
 def _is_strange(values: Values, scale: Scale) -> bool:
     low, high = ((value - scale.black) / (scale.white - scale.black) for value in (values.low, values.high))
     return low < high and (high <= 1 / 255 or high > BEYOND)
-
-
-def _find_values(path: str) -> Values | None:
-    try:
-        return measure_values(path)
-    except InputError:  # said by whoever looks at the file itself
-        return None
