@@ -14,6 +14,7 @@ import numpy as np
 
 NIFTI_HEAD = 544  # bytes that hold the header of either version of NIfTI
 LATEST = 1 << 26  # byte at which the pixels of a NIfTI file begin at most: a damaged number must not fill the memory
+GZIP = b"\x1f\x8b"  # what packed files begin with, as NIfTI files mostly do
 CHANNELS = (1, 3, 4)  # gray, RGB, RGB and alpha
 COLOURS = ("R", "G", "B", "A")  # the parts of a coloured value in NIfTI
 _PARSING = threading.Lock()  # NumPy parses headers as Python, which of two threads at once fails by chance before 3.12
@@ -78,11 +79,6 @@ def _shape_picture(shape: Sequence[int]) -> tuple[int, int, int]:
     raise ValueError(f"an array of {' x '.join(map(str, shape)) or 'no sides'} is no image; save each image by itself")
 
 
-def is_packed_nifti(start: bytes) -> bool:
-    """Whether a file whose first bytes are these is packed by gzip, as NIfTI files mostly are."""
-    return start.startswith(b"\x1f\x8b")
-
-
 def read_nifti_header(file: BinaryIO) -> tuple[tuple[int, int], str]:
     """What a NIfTI file says of its image; nothing is decoded.
 
@@ -137,9 +133,9 @@ def decode_nifti(file: BinaryIO) -> np.ndarray:
 
 def _read_nifti(file: BinaryIO, size: int) -> tuple:
     """The header of a NIfTI file, and its first bytes."""
-    start = file.read(2)
+    is_packed = file.read(len(GZIP)) == GZIP
     file.seek(0)
-    data = (gzip.GzipFile(fileobj=file) if is_packed_nifti(start) else file).read(size)
+    data = (gzip.GzipFile(fileobj=file) if is_packed else file).read(size)
     nifti = _nifti()
     kinds = {b"n+1\0": nifti.Nifti1Header, b"n+2\0": nifti.Nifti2Header}
     kind = kinds.get(data[344:348]) or kinds.get(data[4:8])

@@ -19,7 +19,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from seglib.images.arrays import read_nifti_header, read_numpy_header
+from seglib.images.arrays import GZIP, read_nifti_header, read_numpy_header
 from seglib.images.dicom import count_frames, read_dicom_header
 
 MAX_MEGAPIXELS = 400
@@ -31,7 +31,7 @@ _SIGNATURES |= {(0, b"BM"): "BMP", (0, b"GIF8"): "GIF", (8, b"WEBP"): "WebP"}
 _SIGNATURES |= {(0, b"P%d" % number): "PNM" for number in range(1, 7)}  # bitmaps, gray and colour, as text or not
 _SIGNATURES |= {(4, b"jP  \r\n\x87\n"): "JPEG 2000", (0, b"\xff\x4f\xff\x51"): "JPEG 2000"}  # in its box, or bare
 _SIGNATURES |= {(0, b"\x93NUMPY"): "NumPy", (344, b"n+1\0"): "NIfTI", (4, b"n+2\0\r\n\x1a\n"): "NIfTI"}
-_SIGNATURES |= {(0, b"\x1f\x8b"): "NIfTI"}  # packed by gzip
+_SIGNATURES |= {(0, GZIP): "NIfTI"}
 _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _NO_PAGE = 1 | 4  # bits of a TIFF's type of directory: a smaller version, a mask of transparency
 _WHOLE_NUMBERS = {3: "H", 4: "L", 16: "Q"}  # the types of TIFF entries that matter here, in the letters of struct
