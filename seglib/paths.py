@@ -127,9 +127,14 @@ def _absolute(folder: Path) -> Path:
     return Path(os.path.abspath(folder))
 
 
+def make_plain(name: str) -> str:
+    """A name as it can be printed and kept in a table: in UTF-8, on one line."""
+    return " ".join(name.encode("utf-8", "replace").decode().splitlines())
+
+
 def _refuse_odd(folder: Path) -> None:
     """Stop before a path is printed, or kept in a table, that cannot be."""
-    plain = " ".join(str(folder).encode("utf-8", "replace").decode().splitlines())
+    plain = make_plain(str(folder))
     if plain != str(folder):
         raise InputError(f"{plain} has a name that is no text in UTF-8, or of several lines; rename it")
 

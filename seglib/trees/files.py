@@ -10,6 +10,7 @@ from typing import NamedTuple, NoReturn
 from seglib.errors import InputError, Problem
 from seglib.images.dicom import is_unnamed_dicom
 from seglib.images.suffixes import ARRAYS, PICTURES, SUFFIXES, is_image_name, split_suffix
+from seglib.paths import make_plain
 
 # images of formats that nobody here reads; other files, such as notes and Thumbs.db, are passed over
 UNREAD = (".heic", ".avif", ".svs", ".npz", ".mat", ".gz", ".mha", ".mhd", ".nrrd")
@@ -52,7 +53,7 @@ def name_files(folder: Path, names: Iterable[str], *, call: Callable[[str], str]
             continue
         called = unicodedata.normalize("NFC", call(name) if call else drop_kinds(name))  # a Mac writes ö as o and dots
         stem, suffix = split_suffix(called.replace(os.sep, "_"))
-        if (plain := _make_plain(name)) != name and suffix.lower() in SUFFIXES:
+        if (plain := make_plain(name)) != name and suffix.lower() in SUFFIXES:
             fact = "has a name that is no text in UTF-8, or of several lines"
             problems.append(Problem(folder / plain, "odd name", fact, "rename it"))
             continue
@@ -93,11 +94,6 @@ def drop_arrays(names: Iterable[str]) -> list[str]:
 def holds_images(folder: Path) -> bool:
     """Whether an image lies in a folder, or in one inside."""
     return any(is_image_name(name) for name in walk(folder))
-
-
-def _make_plain(name: str) -> str:
-    """A name as it can be printed and kept in a table: in UTF-8, on one line."""
-    return " ".join(name.encode("utf-8", "replace").decode().splitlines())
 
 
 def drop_kinds(name: str) -> str:
