@@ -47,11 +47,25 @@ def refuse_other_run(output_dir: Path, config: Config) -> None:
             continue
         _, theirs = _read(path)
         ours = replace(config, fold=theirs.fold) if config.folds == theirs.folds > 1 else config
-        if name := find_difference(ours, theirs):
-            raise InputError(
-                f"{output_dir} holds a run with {name}={getattr(theirs, name)}, not {getattr(ours, name)}; "
-                "choose another output folder, or delete that one"
-            )
+        refuse_difference(output_dir, ours, theirs)
+
+
+def refuse_difference(output_dir: Path, config: Config, theirs: Config) -> None:
+    """Refuse a run whose numbers are not those that its folder holds networks of: the result would be neither run.
+
+    Args:
+        output_dir: the folder, for the message.
+        config: the numbers of the run.
+        theirs: those of a network in the folder.
+
+    Raises:
+        InputError: naming the first number that differs, as `config.find_difference`.
+    """
+    if name := find_difference(config, theirs):
+        raise InputError(
+            f"{output_dir} holds a run with {name}={getattr(theirs, name)}, not {getattr(config, name)}; "
+            "choose another output folder, or delete that one"
+        )
 
 
 def _read(path: Path) -> tuple[dict[str, Any], Config]:

@@ -14,12 +14,12 @@ import torch
 from torch import nn
 
 from seglib.batches.loaders import EpochLoader
-from seglib.config import Config, find_difference
+from seglib.config import Config
 from seglib.errors import InputError
 from seglib.machine.allocator import give_back_memory, keep_freed_memory
 from seglib.machine.memory import is_out_of_memory
 from seglib.machine.ranks import ALONE, Rank, find_rank
-from seglib.models.checkpoints import load_checkpoint
+from seglib.models.checkpoints import load_checkpoint, refuse_difference
 from seglib.models.networks import choose_precision
 from seglib.training.callbacks import make_callbacks
 from seglib.training.durations import planned_epochs
@@ -59,7 +59,7 @@ def fit(
     parts = min(config.parts, len(train_loader))  # fewer where all the images are fewer than a batch
     steps = len(train_loader) // parts
     if last.exists():
-        _check_same_numbers(last, config)
+        refuse_difference(output_dir, config, load_checkpoint(last)[1])
     if rank.index == 0:
         remove_parts(last.parent, "*.ckpt")
     epochs = planned_epochs(config, steps)
@@ -154,16 +154,6 @@ def _plain_compile_errors() -> Iterator[None]:
                 "compile=true needs a C++ compiler, and none was found; install one, such as g++, or set compile=false"
             ) from None
         raise InputError(f"compile=true failed ({text.strip().splitlines()[0]}); set compile=false") from error
-
-
-def _check_same_numbers(last: Path, config: Config) -> None:
-    """Refuse to go on with a run by other numbers: the result would be neither the old run nor a new one."""
-    _, theirs = load_checkpoint(last)
-    if name := find_difference(config, theirs):
-        raise InputError(
-            f"{last.parents[1]} holds a run with {name}={getattr(theirs, name)}, not {getattr(config, name)}; "
-            "choose another output folder, or delete that one"
-        )
 
 
 def _quiet_lightning() -> None:
